@@ -2,8 +2,8 @@
 
     python protos/generate.py [--out DIR]
 
-The generated code is committed, so that using Seamline needs no compiler; tests/unit/test_contract.py fails when
-it no longer matches the protos.
+The generated code is committed, so that using Seamline needs no compiler; tests/unit/test_contract.py fails
+when it no longer matches the protos.
 """
 
 import argparse
