@@ -9,6 +9,7 @@
     ├── Precondition          valid input that cannot be worked on as it is       FAILED_PRECONDITION
     │   └── NoFace            no frame of the video shows a face                  FAILED_PRECONDITION
     ├── StoreUnavailable      the object store does not answer or refuses us      UNAVAILABLE
+    ├── ServiceUnavailable    a service that this one calls does not answer       UNAVAILABLE
     ├── Overloaded            this replica has no room; try another, or later     RESOURCE_EXHAUSTED
     └── Cancelled             the caller went away or the deadline passed         CANCELLED
 
@@ -60,6 +61,10 @@ class NoFace(Precondition):
 
 class StoreUnavailable(SeamlineError):
     """The object store does not answer, or refuses the credentials."""
+
+
+class ServiceUnavailable(SeamlineError):
+    """A service does not answer at its endpoint; repeating the call later may help."""
 
 
 class Overloaded(SeamlineError):
