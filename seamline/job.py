@@ -6,6 +6,8 @@
             ...
             step.advance(confidence=0.98)
     job.seconds["detect"]
+
+A cancelled job raises `seamline.errors.Cancelled` at its next step or `advance`.
 """
 
 import threading
