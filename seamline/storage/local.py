@@ -1,0 +1,96 @@
+"""The store in a local directory: for a laptop, a test, or one machine with a disk."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from seamline.errors import InvalidInput, NotFound, StoreUnavailable
+from seamline.storage.atomic import atomic_write
+from seamline.storage.keys import check_key, check_prefix
+
+
+class LocalStore:
+    """A `Store` whose keys are paths below one directory, which is made on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    @classmethod
+    def from_url(cls, url: str) -> "LocalStore":
+        """Opens `file:///directory`. Raises InvalidInput if the path is not absolute."""
+        parts = urlsplit(url)
+        path = unquote(parts.path)
+        if parts.netloc not in ("", "localhost") or not path.startswith("/") or parts.query or parts.fragment:
+            raise InvalidInput(f"store URL {url!r} is not of the form file:///absolute/directory", url=url)
+        return cls(Path(path))
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._failures_named(key), atomic_write(self._path(key)) as file:
+            file.write(data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        if not path.is_file():
+            raise InvalidInput(f"there is no file {path} to store as {key!r}", path=path, key=key)
+        with self._failures_named(key), path.open("rb") as source, atomic_write(self._path(key)) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
+    def get(self, key: str) -> bytes:
+        with self._failures_named(key):
+            return self._path(key).read_bytes()
+
+    def get_file(self, key: str, path: Path) -> None:
+        with self._failures_named(key), self._path(key).open("rb") as source, atomic_write(path) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
+    def exists(self, key: str) -> bool:
+        with self._failures_named(key):
+            return self._path(key).is_file()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        # The last segment of a prefix may be half a name, so the walk starts at the directory above it.
+        above = check_prefix(prefix).rpartition("/")[0]
+        with self._failures_named(prefix):
+            keys = [
+                path.relative_to(self.root).as_posix()
+                for path in (self.root / above).rglob("*")
+                if not path.name.startswith(".") and path.is_file()
+            ]
+        yield from sorted(key for key in keys if key.startswith(prefix))
+
+    def uri(self, key: str) -> str:
+        return self._path(key).as_uri()
+
+    def key(self, uri: str) -> str:
+        parts = urlsplit(uri)
+        path = unquote(parts.path)
+        base = f"{self.root}/"
+        if parts.scheme != "file" or parts.netloc or not path.startswith(base):
+            raise InvalidInput(
+                f"{uri!r} is not in the store {self.root.as_uri()}; upload the object there first",
+                field="uri",
+                uri=uri,
+                store=self.root.as_uri(),
+            )
+        return check_key(path.removeprefix(base))
+
+    def _path(self, key: str) -> Path:
+        path = self.root / check_key(key)
+        if not path.resolve().is_relative_to(self.root):  # a symbolic link in the directory may lead out
+            raise InvalidInput(f"object key {key!r} leads out of the store {self.root}", key=key)
+        return path
+
+    @contextmanager
+    def _failures_named(self, key: str) -> Iterator[None]:
+        where = {"store": self.root.as_uri(), "key": key}
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound(f"there is no object {key!r} in the store {where['store']}", **where) from error
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the store {where['store']} failed at {key!r}: {error.strerror}; check the directory's "
+                "permissions and free space",
+                **where,
+            ) from error
