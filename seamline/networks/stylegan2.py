@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from seamline.networks.modulated_conv import convolve, demodulation, upsample
+from seamline.networks.modulated_conv import demodulation, modulated_conv, upsample
 from seamline.networks.shapes import expect_shape
 
 Noise = Literal["const", "none"]
@@ -135,15 +135,14 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, styles: Tensor, noise: Noise) -> Tensor:
         """Features (B, I, h, w) and styles (B, I) to features (B, O, H, W)."""
-        x = convolve(x * styles.to(x.dtype)[:, :, None, None], self.weight, self.resample_filter if self.up else None)
         # The leaky ReLU's gain is moved in front of it, where it joins factors of the size of a channel.
-        demodulate = demodulation(self.weight, styles) * LRELU_GAIN
-        x = x * demodulate.to(x.dtype)[:, :, None, None]
+        gains = demodulation(self.weight, styles) * LRELU_GAIN
+        x = modulated_conv(x, self.weight, styles, gains, self.resample_filter if self.up else None)
+        x = x + (torch.atleast_2d(self.bias) * LRELU_GAIN).to(x.dtype)[:, :, None, None]
         if noise == "const":
             strength = self.noise_strength.reshape(-1, 1, 1, 1) * LRELU_GAIN
             x = x + (self.noise_const * strength).to(x.dtype)
-        bias = self.bias if self.bias.ndim == 2 else self.bias[None]
-        return F.leaky_relu(x + (bias * LRELU_GAIN).to(x.dtype)[:, :, None, None], 0.2)
+        return F.leaky_relu(x, 0.2, inplace=True)
 
 
 class ToRgb(nn.Module):
@@ -158,9 +157,8 @@ class ToRgb(nn.Module):
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
         """Features (B, I, H, W) and styles (B, I) to an image (B, 3, H, W) in float32."""
-        image = convolve(x * (styles * self.weight_gain).to(x.dtype)[:, :, None, None], self.weight)
-        bias = self.bias if self.bias.ndim == 2 else self.bias[None]
-        return image.float() + bias[:, :, None, None]
+        image = modulated_conv(x, self.weight, styles * self.weight_gain, None)
+        return image.float() + torch.atleast_2d(self.bias)[:, :, None, None]
 
 
 class SynthesisBlock(nn.Module):
