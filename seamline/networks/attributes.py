@@ -43,7 +43,7 @@ class Residual(nn.Module):
 
 
 class AttributeNetwork(nn.Module):
-    """A small residual network that regresses standardised attributes (mean 0, deviation 1 over the domain)."""
+    """A small residual network that regresses standardised attributes (mean 0, deviation 1)."""
 
     def __init__(self, config: AttributesConfig) -> None:
         super().__init__()

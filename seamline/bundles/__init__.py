@@ -1,0 +1,20 @@
+"""Bundles: all networks of one face domain, with their sizes, digests, licences and sources."""
+
+from seamline.bundles.bundle import DEFAULT_BUNDLE, INSTALLED, Bundle, load_bundle
+from seamline.bundles.frozen import FrozenNetwork
+from seamline.bundles.manifest import EditSpec
+from seamline.bundles.writer import NetworkSource, put_defaults, put_directions, put_network, write_bundle
+
+__all__ = [
+    "DEFAULT_BUNDLE",
+    "INSTALLED",
+    "Bundle",
+    "EditSpec",
+    "FrozenNetwork",
+    "NetworkSource",
+    "load_bundle",
+    "put_defaults",
+    "put_directions",
+    "put_network",
+    "write_bundle",
+]

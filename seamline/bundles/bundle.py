@@ -1,0 +1,185 @@
+"""A bundle as programs use it: networks, directions and defaults of one face domain."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from math import isfinite
+from pathlib import Path
+from threading import RLock
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from seamline.bundles.frozen import FrozenNetwork, TorchNetwork
+from seamline.bundles.manifest import MANIFEST, PLAIN_NAME, EditSpec, NetworkEntry, Scalar, read_manifest
+from seamline.bundles.weights import frozen, load_into, read_weights
+from seamline.errors import InvalidInput, NotFound, UnknownEdit
+from seamline.networks import Generator
+from seamline.networks.registry import build
+
+DEFAULT_BUNDLE = "avatar-256"
+INSTALLED = Path(__file__).resolve().parents[2] / "bundles"
+
+
+def load_bundle(name: str = "", search: Path | None = None, device: str = "cpu") -> "Bundle":
+    """Open an installed bundle; its networks are read when they are first used.
+
+    Args:
+        name: Its directory; empty for `DEFAULT_BUNDLE`.
+        search: Directory that holds bundles; by default the repository's `bundles/`.
+        device: Where its networks live.
+
+    Returns:
+        The bundle; one and the same object as long as its manifest stays as it is.
+
+    Raises:
+        NotFound: No such bundle; the message lists those that are installed.
+        InvalidInput: Its manifest is wrong.
+    """
+    name, search = name or DEFAULT_BUNDLE, search or INSTALLED
+    directory = Path(search) / name
+    if not PLAIN_NAME.fullmatch(name) or not (directory / MANIFEST).is_file():
+        installed = sorted(path.parent.name for path in Path(search).glob(f"*/{MANIFEST}"))
+        known = ", ".join(installed) or "none"
+        raise NotFound(f"no bundle {name!r} in {search}; installed: {known}", field="bundle", bundle=name)
+    digest = hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
+    return _open(directory.resolve(), digest, device)
+
+
+@lru_cache(maxsize=4)
+def _open(directory: Path, digest: str, device: str) -> "Bundle":  # the digest is part of the cache's key
+    return Bundle(directory, device)
+
+
+class Bundle:
+    """The networks, directions and defaults of one face domain. Safe to share between threads.
+
+    Attributes:
+        name: As requests name it.
+        digest: sha256 of its manifest, which holds the digests of all its files.
+        resolution: Side of crops and images in pixels.
+        edits: What it can do, by name.
+        defaults: Its hyper-parameters, `defaults["invert"]` and `defaults["stitch"]`.
+    """
+
+    def __init__(self, directory: Path, device: str = "cpu") -> None:
+        self.directory, self.device = directory, torch.device(device)
+        self.manifest, content = read_manifest(directory)
+        self.name, self.resolution = self.manifest.name, self.manifest.resolution
+        self.digest = hashlib.sha256(content).hexdigest()
+        self.edits: Mapping[str, EditSpec] = self.manifest.edits
+        self.defaults: Mapping[str, Mapping[str, Scalar]] = self.manifest.defaults
+        self._modules: dict[str, nn.Module] = {}
+        self._lock = RLock()
+
+    def module(self, kind: str) -> nn.Module:
+        """One of its networks in float32, frozen: read once and shared. Gradients may flow to its input.
+
+        Raises:
+            InvalidInput: The bundle has no such network, or its file does not fit its config.
+            NotFound: The file is not there.
+            DigestMismatch: The file is not the one that the manifest names.
+        """
+        with self._lock:
+            if kind not in self._modules:
+                self._modules[kind] = frozen(self._read(kind), self.device)
+            return self._modules[kind]
+
+    def frozen(self, kind: str) -> FrozenNetwork:
+        """One of its networks behind `infer`; see `module` for the errors."""
+        return TorchNetwork(self.module(kind), self.device, self._entry(kind).precision)
+
+    def infer(self, kind: str, *inputs: Tensor) -> Tensor:
+        """Run a batch through one of its networks; see `FrozenNetwork.infer`."""
+        return self.frozen(kind).infer(*inputs)
+
+    def generator(self) -> Generator:
+        """A trainable float32 generator of the caller's own; see `module` for the errors."""
+        shared = self.module("generator")
+        copy = cast(Generator, self._build("generator"))
+        copy.load_state_dict(shared.state_dict())
+        return copy.train().to(self.device)
+
+    @property
+    def num_ws(self) -> int:
+        """Codes that one image takes."""
+        return cast(Generator, self.module("generator")).config.num_ws
+
+    @property
+    def w_dim(self) -> int:
+        """Length of one code."""
+        return cast(Generator, self.module("generator")).config.w_dim
+
+    @cached_property
+    def latent_avg(self) -> Tensor:
+        """The average code (num_ws, w_dim), to which the encoder's codes are added."""
+        average = cast(Generator, self.module("generator")).mapping.w_avg
+        return average.expand(self.num_ws, -1).clone()
+
+    @cached_property
+    def directions(self) -> Mapping[str, Tensor]:
+        """What to add to the codes for a strength of 1, by edit: (num_ws, w_dim) each.
+
+        Raises:
+            InvalidInput: An edit has no direction, or it does not fit the generator.
+        """
+        if self.manifest.directions is None:
+            return {}
+        tensors = read_weights(self.directory, self.manifest.directions)
+        path = self.directory / self.manifest.directions.file
+        shape = (self.num_ws, self.w_dim)
+        for name in self.edits:
+            if name not in tensors:
+                raise InvalidInput(
+                    f"{path}: tensor {name} is missing; the manifest lists it as an edit", path=path
+                )
+            if tensors[name].shape != shape:
+                found = tuple(tensors[name].shape)
+                raise InvalidInput(
+                    f"{path}: tensor {name} has shape {found}, the generator needs {shape}", path=path
+                )
+        return {name: tensors[name].to(self.device) for name in self.edits}
+
+    def check_edits(self, edits: Sequence[tuple[str, float]]) -> None:
+        """Check names and strengths.
+
+        Raises:
+            UnknownEdit: An edit does not exist, or its strength is out of range; `field` says which.
+        """
+        for index, (name, strength) in enumerate(edits):
+            spec = self.edits.get(name)
+            if spec is None:
+                known = ", ".join(sorted(self.edits)) or "none"
+                raise UnknownEdit(
+                    f"bundle {self.name} has no edit {name!r}; it has: {known}",
+                    field=f"edits[{index}].name",
+                    edit=name,
+                )
+            if not isfinite(strength) or not spec.min_strength <= strength <= spec.max_strength:
+                low, high = spec.min_strength, spec.max_strength
+                raise UnknownEdit(
+                    f"edit {name!r} takes strengths from {low:g} to {high:g}, got {strength:g}",
+                    field=f"edits[{index}].strength",
+                    edit=name,
+                )
+
+    def _entry(self, kind: str) -> NetworkEntry:
+        if kind not in self.manifest.networks:
+            known = ", ".join(sorted(self.manifest.networks))
+            raise InvalidInput(f"bundle {self.name} has no {kind} network; it has: {known}", bundle=self.name)
+        return self.manifest.networks[kind]
+
+    def _build(self, kind: str) -> nn.Module:
+        try:
+            return build(kind, self._entry(kind).config)
+        except (KeyError, TypeError, ValueError) as error:
+            path = self.directory / MANIFEST
+            raise InvalidInput(f"{path}: networks.{kind}.config: {error}", path=path) from error
+
+    def _read(self, kind: str) -> nn.Module:
+        entry = self._entry(kind)
+        tensors = read_weights(self.directory, entry)
+        module = self._build(kind)
+        load_into(module, tensors, self.directory / entry.file)
+        return module

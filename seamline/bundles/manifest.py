@@ -1,0 +1,159 @@
+"""`bundle.toml`: what a bundle holds, with sizes, digests, licences and sources."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from seamline.errors import InvalidInput
+
+MANIFEST = "bundle.toml"
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PRECISIONS = ("bfloat16", "float32")
+Scalar = bool | int | float | str
+ConfigValue = Scalar | list[Scalar]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightFile:
+    """One safetensors file of a bundle."""
+
+    file: str
+    """Name inside the bundle's directory."""
+    sha256: str
+    """Hex digest of the file's bytes."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkEntry(WeightFile):
+    """One network: its weights and what is needed to build it."""
+
+    licence: str
+    """SPDX identifier, or a short text."""
+    source: str
+    """Where the weights come from: the command that trained them, or an address."""
+    precision: Literal["bfloat16", "float32"] = "float32"
+    """Arithmetic in which it still gives its figures when it runs frozen."""
+    config: Mapping[str, ConfigValue] = field(default_factory=dict)
+    """Scalars from which `seamline.networks.registry` builds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditSpec:
+    """One edit that the bundle's directions can do."""
+
+    name: str
+    description: str
+    min_strength: float
+    """Weakest (most negative) strength accepted, in the direction's units."""
+    max_strength: float
+    """Strongest strength accepted."""
+    attribute: str
+    """The attribute network's output that the edit moves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The whole of `bundle.toml`."""
+
+    name: str
+    version: int
+    resolution: int
+    """Side of the aligned crop and of the generated image in pixels."""
+    networks: Mapping[str, NetworkEntry]
+    """By kind, as `seamline.networks.registry` knows them."""
+    directions: WeightFile | None = None
+    edits: Mapping[str, EditSpec] = field(default_factory=dict)
+    defaults: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    """Hyper-parameters of the bundle per stage: tables `invert` and `stitch`."""
+
+
+def read_manifest(directory: Path) -> tuple[Manifest, bytes]:
+    """Read and check `bundle.toml`.
+
+    Returns:
+        The manifest and the bytes that it was read from.
+
+    Raises:
+        InvalidInput: The file cannot be read or a table is missing, unknown or of the wrong type.
+    """
+    path = directory / MANIFEST
+    try:
+        content = path.read_bytes()
+        return parse_manifest(tomllib.loads(content.decode())), content
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        reason = f"misses {error}" if isinstance(error, KeyError) else str(error)
+        raise InvalidInput(f"{path}: {reason}; write the bundle again", path=path) from error
+
+
+def parse_manifest(table: dict[str, Any]) -> Manifest:
+    """Check the tables of `bundle.toml`; KeyError, TypeError and ValueError tell what is wrong."""
+    networks = {kind: NetworkEntry(**entry) for kind, entry in table.get("networks", {}).items()}
+    directions = WeightFile(**table["directions"]) if "directions" in table else None
+    manifest = Manifest(
+        name=str(table["name"]),
+        version=int(table["version"]),
+        resolution=int(table["resolution"]),
+        networks=networks,
+        directions=directions,
+        edits={name: _edit(name, **entry) for name, entry in table.get("edits", {}).items()},
+        defaults={stage: table.get(stage, {}) for stage in ("invert", "stitch")},
+    )
+    for what, entry in [*networks.items(), *([("directions", directions)] if directions else [])]:
+        _check_entry(what, entry)
+    if manifest.edits and directions is None:
+        raise ValueError("has edits but no [directions] file")
+    return manifest
+
+
+def _edit(name: str, *, description: str, min: float, max: float, attribute: str) -> EditSpec:
+    if not min <= 0 <= max or min == max:
+        raise ValueError(f"edits.{name}: the range {min} to {max} must hold 0 and more")
+    return EditSpec(
+        name=name, description=description, min_strength=min, max_strength=max, attribute=attribute
+    )
+
+
+def _check_entry(what: str, entry: WeightFile) -> None:
+    if not PLAIN_NAME.fullmatch(entry.file):
+        raise ValueError(f"{what}: file {entry.file!r} must be a plain name inside the bundle's directory")
+    if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
+        raise ValueError(f"{what}: sha256 must be 64 hex digits")
+    if isinstance(entry, NetworkEntry) and entry.precision not in PRECISIONS:
+        raise ValueError(f"{what}: precision must be one of {PRECISIONS}, got {entry.precision!r}")
+
+
+def format_manifest(manifest: Manifest) -> str:
+    """Write a manifest as TOML; `parse_manifest` reads it back to an equal one."""
+    lines = [f"{key} = {_value(getattr(manifest, key))}" for key in ("name", "version", "resolution")]
+    for stage, table in manifest.defaults.items():
+        if table:
+            lines += _table(stage, table)
+    for kind, entry in manifest.networks.items():
+        fields = asdict(entry)
+        config = cast(dict[str, ConfigValue], fields.pop("config"))
+        lines += _table(f"networks.{kind}", fields) + _table(f"networks.{kind}.config", config)
+    if manifest.directions:
+        lines += _table("directions", asdict(manifest.directions))
+    for edit in manifest.edits.values():
+        fields = {"description": edit.description, "min": edit.min_strength, "max": edit.max_strength}
+        lines += _table(f"edits.{edit.name}", fields | {"attribute": edit.attribute})
+    return "\n".join(lines) + "\n"
+
+
+def _table(name: str, values: Mapping[str, ConfigValue]) -> list[str]:
+    return ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in values.items())]
+
+
+def _value(value: ConfigValue) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)

@@ -1,0 +1,67 @@
+"""A complete bundle with random weights, small enough to be written in every test session."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seamline.bundles import Bundle, EditSpec, NetworkSource, load_bundle, put_directions, write_bundle
+from seamline.networks.registry import KINDS, build
+
+NAME = "tiny-64"
+CONFIGS: dict[str, dict[str, Any]] = {
+    "generator": {
+        "resolution": 64,
+        "z_dim": 16,
+        "w_dim": 16,
+        "mapping_layers": 1,
+        "mapping_activation": "linear",
+        "mapping_lr_multiplier": 1.0,
+        "normalize_z": False,
+        "channel_base": 512,
+        "channel_max": 16,
+    },
+    "attributes": {"names": ["smile", "age"], "input_size": 64, "width": 4},
+}
+EDITS = (
+    EditSpec(name="smile", description="Smile more", min_strength=-3.0, max_strength=3.0, attribute="smile"),
+    EditSpec(name="age", description="Look older", min_strength=-2.0, max_strength=4.0, attribute="age"),
+)
+DEFAULTS = {
+    "invert": {"max_passes": 4, "learning_rate": 1e-3, "target_psnr_db": 0.0},
+    "stitch": {"max_steps": 4, "learning_rate": 1e-3, "target_border_loss": 0.0},
+}
+
+
+def tiny_bundle(search: Path, name: str = NAME, seed: int = 0) -> Bundle:
+    """Write a randomly drawn 64-px bundle with every kind of network to `search/name`, and load it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        networks = {kind: _source(kind) for kind in KINDS}
+        write_bundle(search / name, name=name, resolution=64, networks=networks, defaults=DEFAULTS)
+        generator = networks["generator"].module
+        shape = (generator.config.num_ws, generator.config.w_dim)
+        put_directions(search / name, {edit.name: 0.3 * torch.randn(shape) for edit in EDITS}, EDITS)
+    return load_bundle(name, search)
+
+
+def _source(kind: str) -> NetworkSource:
+    module = build(kind, CONFIGS.get(kind, {}))
+    _warm(module)
+    return NetworkSource(
+        module=module, config=CONFIGS.get(kind, {}), licence="CC0-1.0", source="tests/fakes/bundle.py"
+    )
+
+
+def _warm(module: nn.Module) -> None:
+    """Give statistics that training would fill values other than the neutral ones."""
+    for name, buffer in module.named_buffers():
+        if name.endswith(("running_mean", "w_avg")):
+            buffer.normal_(0, 0.1)
+        elif name.endswith("running_var"):
+            _uniform(buffer)
+
+
+def _uniform(buffer: Tensor) -> None:
+    buffer.uniform_(0.8, 1.2)

@@ -1,0 +1,1 @@
+"""How every weight file in `bundles/` is made: faces are rendered, and networks learn from them."""
