@@ -1,0 +1,60 @@
+"""Channels to a service, balanced over its replicas."""
+
+import json
+
+import grpc
+
+from seamline.errors import InvalidInput
+
+MAX_MESSAGE_BYTES = 4 << 20
+KEEPALIVE_SECONDS = 30
+"""How often a call under way asks whether the server still lives; the servers allow every 10 s."""
+
+_SERVICE_CONFIG = json.dumps(
+    {
+        # Over all addresses that the name resolves to: a headless service in Kubernetes.
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{}],
+                # gRPC retries a call by itself only while nothing of its answer has arrived.
+                "retryPolicy": {
+                    "maxAttempts": 3,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 3,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
+)
+
+
+def open_channel(endpoint: str, *, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """A channel to `endpoint`; it connects when first used and must be closed (`async with`).
+
+    Args:
+        endpoint: "host:port", or "dns:///host:port" for every replica behind a headless service.
+        credentials: for TLS; None speaks plaintext, as inside a cluster or a mesh.
+
+    Raises:
+        InvalidInput: the endpoint is empty.
+    """
+    if not endpoint:
+        raise InvalidInput(
+            'the endpoint is empty; give it as "host:port" or "dns:///host:port"', field="endpoint"
+        )
+    options = [
+        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.enable_retries", 1),
+        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        # A replica that comes back is found within seconds, not minutes.
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+    if credentials is None:
+        return grpc.aio.insecure_channel(endpoint, options=options)
+    return grpc.aio.secure_channel(endpoint, credentials, options=options)

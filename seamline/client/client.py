@@ -1,0 +1,99 @@
+"""The client of the editor service: what a product backend uses."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Self
+
+import grpc
+
+from seamline.client.channel import open_channel
+from seamline.client.stage import Retry, answered, call_stage, request_metadata
+from seamline.rpc.errors import error_from_call
+from seamline.v1 import editor_pb2
+from seamline.v1.aligner_pb2 import AlignOptions
+from seamline.v1.editor_pb2_grpc import EditorServiceStub
+from seamline.v1.inverter_pb2 import InvertOptions
+from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress
+from seamline.v1.stitcher_pb2 import StitchOptions
+
+
+class Client:
+    """Edits videos through one editor.
+
+    async with Client("editor:50051") as client:
+        async for event in client.edit_video(video, {"smile": 1.5}):
+            print(event)  # Progress, …, Progress, EditVideoResult
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        retry: Retry = Retry(),
+    ) -> None:
+        """Makes a client of the editor at `endpoint`, "host:port" or "dns:///host:port".
+
+        Raises:
+            InvalidInput: the endpoint is empty.
+        """
+        self._endpoint = endpoint
+        self._retry = retry
+        self._channel = open_channel(endpoint, credentials=credentials)
+        self._stub = EditorServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._channel.close()
+
+    def edit_video(
+        self,
+        video: ArtifactRef,
+        edits: Mapping[str, float],
+        *,
+        bundle: str = "",
+        align: AlignOptions | None = None,
+        invert: InvertOptions | None = None,
+        stitch: StitchOptions | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Progress | editor_pb2.EditVideoResult]:
+        """Yields the stages' Progress, then the EditVideoResult; closing the iterator cancels the edit.
+
+        Args:
+            video: the source, already in the object store.
+            edits: strength of each edit by name, as `list_edits` gives them.
+            bundle: name of an installed bundle; empty for the default.
+            align, invert, stitch: options of the stages; None for the defaults.
+            timeout: seconds for the whole edit; None for as long as it takes.
+
+        Raises:
+            SeamlineError: what a stage raised, of the same type.
+        """
+        request = editor_pb2.EditVideoRequest(
+            video=video,
+            bundle=bundle,
+            edits=[Edit(name=name, strength=strength) for name, strength in edits.items()],
+            align=align,
+            invert=invert,
+            stitch=stitch,
+        )
+        return call_stage(self._stub.EditVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
+
+    async def list_edits(self, bundle: str = "") -> editor_pb2.ListEditsResponse:
+        """The name of the bundle, resolved, and its edits with the strengths that they accept.
+
+        Raises:
+            NotFound: no such bundle.
+            ServiceUnavailable: the editor does not answer.
+        """
+        call = self._stub.ListEdits(
+            editor_pb2.ListEditsRequest(bundle=bundle), wait_for_ready=True, metadata=request_metadata()
+        )
+        try:
+            await answered(call, self._endpoint, self._retry.connect_seconds)
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise error_from_call(error, self._endpoint) from None
+        finally:
+            call.cancel()

@@ -1,0 +1,139 @@
+"""Calls a stage: a stream of progress and then one result, repeated when it breaks.
+
+The call is the job. A service keeps finished parts under keys that follow from the request, so a broken
+call loses at most the part in hand, and repeating it needs no care here.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from seamline.errors import Cancelled, SeamlineError, ServiceUnavailable
+from seamline.rpc.errors import error_from_call, retry_seconds
+from seamline.rpc.logs import REQUEST_ID, REQUEST_ID_KEY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How much a caller puts up with before it sees an error."""
+
+    connect_seconds: float = 30.0
+    """How long a service may take to answer at all, for instance while it starts."""
+    repeats: int = 4
+    """How often a call is repeated that UNAVAILABLE broke: a killed replica, a lost connection or store."""
+    backoff_seconds: float = 0.5
+    """Mean wait before the first repeat; it doubles each time."""
+    patience_seconds: float = 600.0
+    """How long to wait, in all, for room while every replica is full."""
+
+
+class _Attempts:
+    """What is left of one call's deadline, repeats and patience."""
+
+    def __init__(self, endpoint: str, timeout: float | None, retry: Retry) -> None:
+        self._endpoint = endpoint
+        self._retry = retry
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._broken = 0
+        self._waited = 0.0
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline; None without one.
+
+        Raises:
+            Cancelled: it passed.
+        """
+        if self._end is None:
+            return None
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise Cancelled(
+                f"the deadline of the call to {self._endpoint} passed; "
+                "repeat it to go on from what is finished",
+                endpoint=self._endpoint,
+            )
+        return left
+
+    async def pause_after(self, call: grpc.aio.AioRpcError) -> None:
+        """Returns when the call may be repeated.
+
+        Raises:
+            SeamlineError: it may not.
+        """
+        error = error_from_call(call, self._endpoint)
+        if call.code() is grpc.StatusCode.UNAVAILABLE and self._broken < self._retry.repeats:
+            wait = self._retry.backoff_seconds * 2**self._broken
+            self._broken += 1
+        elif (room := retry_seconds(call)) is not None and self._waited < self._retry.patience_seconds:
+            wait = room
+            self._waited += wait
+        else:
+            raise error from None
+        left = self.remaining()
+        # Spread, so that callers turned away together do not come back together.
+        wait *= random.uniform(0.5, 1.5)
+        await asyncio.sleep(wait if left is None else min(wait, left))
+
+
+async def call_stage(
+    method: grpc.aio.UnaryStreamMultiCallable[Any, Any],
+    request: Any,
+    endpoint: str,
+    *,
+    timeout: float | None = None,
+    retry: Retry = Retry(),
+) -> AsyncIterator[Any]:
+    """Yields the Progress of a stage call, then its result; closing the iterator cancels the call.
+
+    Args:
+        method: of a stub on `open_channel`; its responses have the oneof `event` of progress and result.
+        request: the method's request.
+        endpoint: named in errors.
+        timeout: seconds for all attempts together; None for as long as it takes.
+        retry: how much to put up with.
+
+    Raises:
+        SeamlineError: what the service raised, of the same type, field and metadata; ServiceUnavailable if it
+            does not answer, Cancelled if the deadline passed.
+    """
+    attempts = _Attempts(endpoint, timeout, retry)
+    while True:
+        call = method(request, timeout=attempts.remaining(), wait_for_ready=True, metadata=request_metadata())
+        try:
+            await answered(call, endpoint, retry.connect_seconds)
+            async for response in call:
+                yield response.progress if response.HasField("progress") else response.result
+                if response.HasField("result"):
+                    return
+            raise SeamlineError(f"{endpoint} ended its stream without a result", endpoint=endpoint)
+        except grpc.aio.AioRpcError as error:
+            await attempts.pause_after(error)
+        finally:
+            call.cancel()
+
+
+def request_metadata() -> tuple[tuple[str, str], ...]:
+    """Hands the id of the request being served on to the services that serve it."""
+    request_id = REQUEST_ID.get()
+    return ((REQUEST_ID_KEY, request_id),) if request_id else ()
+
+
+async def answered(call: Any, endpoint: str, seconds: float) -> None:
+    """Waits until the service has accepted the call; services send headers at once.
+
+    Raises:
+        ServiceUnavailable: nobody accepted it in time.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await call.wait_for_connection()
+    except TimeoutError:
+        raise ServiceUnavailable(
+            f"{endpoint} did not answer within {seconds:g} s; check the address and that the service runs",
+            endpoint=endpoint,
+        ) from None

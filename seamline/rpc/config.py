@@ -1,0 +1,65 @@
+"""What every service reads from its environment."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServerConfig(BaseSettings):
+    """Settings of one service process, each from the environment variable SEAMLINE_<NAME>.
+
+    A service adds its own fields in a subclass. Read it once, with `read`, in __main__.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEAMLINE_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    host: str = "0.0.0.0"
+    """Address to listen on, for calls and for metrics."""
+    port: int = Field(default=50051, ge=0, le=65535)
+    """Port for calls; 0 takes a free one."""
+    metrics_port: int = Field(default=9090, ge=0, le=65535)
+    """Port for Prometheus; 0 takes a free one."""
+    port_file: Path | None = None
+    """Where to write the bound ports, as JSON {"grpc": …, "metrics": …}, once the service is ready."""
+    store: str
+    """URL of the object store, for instance s3://bucket/prefix?endpoint=http://127.0.0.1:9000 or file:///dir."""
+    bundles_path: Path | None = Field(
+        default=None, validation_alias=AliasChoices("SEAMLINE_BUNDLES", "bundles_path")
+    )
+    """Directory of the installed bundles (SEAMLINE_BUNDLES); None for those that come with Seamline."""
+    device: str = "cpu"
+    """Where the networks run, as torch names it: cpu, cuda, cuda:1."""
+    threads: int = Field(default=0, ge=0)
+    """CPU threads of torch; 0 leaves it to torch, which in a container counts the cores of the node."""
+    max_concurrent_stages: int = Field(default=1, ge=1)
+    """Stage calls that run at a time; one more is refused with RESOURCE_EXHAUSTED."""
+    drain_seconds: float = Field(default=30.0, ge=0)
+    """How long calls under way may go on after SIGTERM; less than the pod's terminationGracePeriodSeconds."""
+    max_message_bytes: int = Field(default=4 << 20, ge=1024)
+    """Largest message accepted; frames never travel in messages."""
+    max_connection_age_seconds: float = Field(default=300.0, ge=0)
+    """Age at which connections are renewed, so that callers see new replicas; streams finish on the old one.
+    0 never renews."""
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """DEBUG also logs health checks."""
+
+    @classmethod
+    def read(cls) -> Self:
+        """Reads the environment.
+
+        Raises:
+            SystemExit: says of each variable that is missing or wrong what is the matter.
+        """
+        try:
+            return cls()  # pyright: ignore[reportCallIssue]  (the environment has the required fields)
+        except ValidationError as error:
+            faults = [f"{_variable(str(fault['loc'][0]))}: {fault['msg']}" for fault in error.errors()]
+            raise SystemExit("wrong environment: " + "; ".join(faults)) from None
+
+
+def _variable(name: str) -> str:
+    return name if name.startswith("SEAMLINE_") else f"SEAMLINE_{name.upper()}"

@@ -1,0 +1,183 @@
+"""Starts a service: calls, health, reflection and metrics; drains it on SIGTERM.
+
+A service's __main__ is little more than
+
+    config = AlignerConfig.read()
+    run("aligner", config, register, "seamline.v1.AlignerService")
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from threading import Thread
+from typing import NamedTuple, NoReturn
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import disable_created_metrics, start_http_server
+
+from seamline.errors import InvalidInput, SeamlineError
+from seamline.rpc import logs, metrics
+from seamline.rpc.calls import CallInterceptor
+from seamline.rpc.config import ServerConfig
+
+logger = logging.getLogger(__name__)
+
+KEEPALIVE_SECONDS = 30
+"""How often both sides ask whether the other still lives; a caller that vanished is noticed within 40 s."""
+MIN_PING_SECONDS = 10
+"""Callers that ping more often are cut off; gRPC's own default of 300 s would cut off ours."""
+
+
+class Bound(NamedTuple):
+    """The ports that a service listens on."""
+
+    grpc: int
+    metrics: int
+
+
+Register = Callable[[grpc.aio.Server], None]
+
+
+@asynccontextmanager
+async def started(config: ServerConfig, register: Register, service_full_name: str) -> AsyncIterator[Bound]:
+    """A service that is up inside the block and drained after it.
+
+    Args:
+        config: its settings.
+        register: adds its servicer to the server.
+        service_full_name: its name in the contract, for instance "seamline.v1.AlignerService".
+
+    Raises:
+        InvalidInput: a port is taken or the address is not this machine's.
+    """
+    calls = CallInterceptor()
+    server = grpc.aio.server(interceptors=[calls], options=_options(config))
+    register(server)
+    healthy = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    names = (service_full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    _declare(service_full_name)
+    port = _bind(server, config)
+    scraped, scraper = _serve_metrics(config)
+    try:
+        await server.start()
+        await healthy.set(service_full_name, health_pb2.HealthCheckResponse.SERVING)
+        yield Bound(port, scraped.server_port)
+        await healthy.enter_graceful_shutdown()
+        await _drain(server, calls, config.drain_seconds)
+    finally:
+        await server.stop(None)
+        scraped.shutdown()
+        scraped.server_close()
+        scraper.join()
+
+
+async def serve(name: str, config: ServerConfig, register: Register, service_full_name: str) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal ends the process at once."""
+    logs.configure(name, config.log_level)
+    disable_created_metrics()
+    _limit_torch(config.threads)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        logger.info("draining", extra={"seconds": config.drain_seconds})
+        stop.set()
+
+    async with started(config, register, service_full_name) as bound:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        logger.info(f"listening {name} {config.host}:{bound.grpc} metrics:{bound.metrics}")
+        _write_ports(config, bound)
+        await stop.wait()
+    logger.info("stopped")
+
+
+def run(name: str, config: ServerConfig, register: Register, service_full_name: str) -> NoReturn:
+    """`serve` as the whole life of a process: exit status 0 after a drain, 1 if it cannot start."""
+    try:
+        asyncio.run(serve(name, config, register, service_full_name))
+    except SeamlineError as error:
+        logger.error(str(error))
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _options(config: ServerConfig) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server behind it
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
+    ]
+    if config.max_connection_age_seconds:
+        options.append(("grpc.max_connection_age_ms", int(config.max_connection_age_seconds * 1000)))
+    return options
+
+
+def _bind(server: grpc.aio.Server, config: ServerConfig) -> int:
+    try:
+        return server.add_insecure_port(f"{config.host}:{config.port}")
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"cannot listen on {config.host}:{config.port} ({error}); set SEAMLINE_HOST and SEAMLINE_PORT"
+        ) from error
+
+
+def _serve_metrics(config: ServerConfig) -> tuple[WSGIServer, Thread]:
+    try:
+        return start_http_server(config.metrics_port, config.host)
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot serve metrics on {config.host}:{config.metrics_port} ({error}); "
+            "set SEAMLINE_HOST and SEAMLINE_METRICS_PORT"
+        ) from error
+
+
+def _declare(service_full_name: str) -> None:
+    """Starts each method's counters at 0, so that a rate sees the first failure."""
+    for method in descriptor_pool.Default().FindServiceByName(service_full_name).methods:
+        kind = "server_stream" if method.server_streaming else "unary"
+        metrics.STARTED.labels(kind, service_full_name, method.name)
+        for code in grpc.StatusCode:
+            metrics.HANDLED.labels(kind, service_full_name, method.name, code.name)
+
+
+async def _drain(server: grpc.aio.Server, calls: CallInterceptor, seconds: float) -> None:
+    """Takes no new calls, and gives those under way `seconds` to finish; health watches may not delay it."""
+    stopped = asyncio.ensure_future(server.stop(seconds))
+    idle = asyncio.ensure_future(calls.idle.wait())
+    await asyncio.wait({stopped, idle}, return_when=asyncio.FIRST_COMPLETED)
+    idle.cancel()
+    await server.stop(None)
+    await stopped
+
+
+def _limit_torch(threads: int) -> None:
+    if threads:
+        import torch  # only here: a service without networks starts without it
+
+        torch.set_num_threads(threads)
+
+
+def _write_ports(config: ServerConfig, bound: Bound) -> None:
+    if config.port_file is None:
+        return
+    draft = config.port_file.with_name(f".{config.port_file.name}.{os.getpid()}")
+    draft.write_text(json.dumps(bound._asdict()))
+    draft.replace(config.port_file)  # at once: whoever waits for the file never reads half of it
