@@ -1,0 +1,1 @@
+"""The editor service: one call that runs every stage on one video."""

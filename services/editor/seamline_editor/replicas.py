@@ -1,0 +1,145 @@
+"""One stage service at one or more endpoints: a call that breaks or is refused is repeated elsewhere."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from seamline.client import Retry, call_stage
+from seamline.errors import Overloaded, SeamlineError, ServiceUnavailable, StoreUnavailable
+
+DNS = "dns:"
+DNS_REPLICAS = 8
+"""Replicas assumed behind a dns:/// name; those that are full refuse, and the call waits."""
+
+BROKEN = (ServiceUnavailable, StoreUnavailable)
+"""What may be gone at the next attempt."""
+
+CONNECT_SECONDS = 30.0
+"""How long the only endpoint may take to answer, for instance while it starts."""
+CONNECT_ELSEWHERE_SECONDS = 5.0
+"""The same, where another endpoint can be tried."""
+
+Method = Callable[[grpc.aio.Channel], grpc.aio.UnaryStreamMultiCallable[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Persistence:
+    """How long a call is repeated."""
+
+    repeats: int = 5
+    """How often after a replica or the store was unavailable."""
+    backoff_seconds: float = 0.5
+    """Mean wait before the first of these repeats; it doubles each time."""
+    full_seconds: float = 1.0
+    """Mean wait after every endpoint refused for want of room."""
+    patience_seconds: float = 1800.0
+    """How much waiting for room a call puts up with."""
+
+
+class _Endpoint:
+    """One address, with the number of this process's calls under way there."""
+
+    def __init__(self, address: str, method: grpc.aio.UnaryStreamMultiCallable[Any, Any]) -> None:
+        self.address = address
+        self.method = method
+        self.running = 0
+
+
+class Replicas:
+    """All replicas of one stage service.
+
+    Attributes:
+        concurrency: how many calls they are expected to take at a time.
+    """
+
+    def __init__(
+        self,
+        endpoints: str,
+        open_channel: Callable[[str], grpc.aio.Channel],
+        method: Method,
+        persistence: Persistence = Persistence(),
+    ) -> None:
+        """Opens channels; they connect when first used.
+
+        Args:
+            endpoints: "host:port", or several with commas between, or "dns:///host:port".
+            open_channel: makes a channel to one endpoint.
+            method: the stage's method of the stub on a channel.
+            persistence: how long a call is repeated.
+        """
+        addresses = [address.strip() for address in endpoints.split(",")]
+        self._endpoints = [_Endpoint(address, method(open_channel(address))) for address in addresses]
+        self._persistence = persistence
+        connect_seconds = CONNECT_SECONDS if len(addresses) == 1 else CONNECT_ELSEWHERE_SECONDS
+        self._one_attempt = Retry(repeats=0, patience_seconds=0.0, connect_seconds=connect_seconds)
+        self._turn = 0
+        self.concurrency = sum(DNS_REPLICAS if a.startswith(DNS) else 1 for a in addresses)
+
+    async def call(self, request: Any) -> AsyncIterator[Any]:
+        """Yields the Progress of a stage call, then its result; closing the iterator cancels the call.
+
+        Finished parts are kept by the services, so a repeated call loses at most the part in hand.
+
+        Raises:
+            SeamlineError: what the stage raised; Overloaded or ServiceUnavailable once persistence is spent.
+        """
+        attempts = _Attempts(self._persistence, len(self._endpoints))
+        tried: list[_Endpoint] = []
+        while True:
+            endpoint = self._choose(tried)
+            endpoint.running += 1
+            try:
+                events = call_stage(endpoint.method, request, endpoint.address, retry=self._one_attempt)
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
+                return
+            except (*BROKEN, Overloaded) as error:
+                await attempts.pause_after(error)
+            finally:
+                endpoint.running -= 1
+            tried = [endpoint] if len(tried) + 1 >= len(self._endpoints) else [*tried, endpoint]
+
+    def _choose(self, tried: Sequence[_Endpoint]) -> _Endpoint:
+        """The least busy endpoint not tried just now; equals take turns."""
+        self._turn += 1
+        order = self._endpoints[self._turn % len(self._endpoints) :] + self._endpoints
+        untried = [endpoint for endpoint in order if endpoint not in tried]
+        return min(untried or order, key=lambda endpoint: endpoint.running)
+
+
+class _Attempts:
+    """What is left of one call's persistence."""
+
+    def __init__(self, persistence: Persistence, endpoints: int) -> None:
+        self._persistence = persistence
+        self._endpoints = endpoints
+        self._broken = 0
+        self._refused = 0
+        self._waited = 0.0
+
+    async def pause_after(self, error: SeamlineError) -> None:
+        """Returns when the call may be repeated.
+
+        Raises:
+            SeamlineError: `error`, if it may not.
+        """
+        if isinstance(error, Overloaded):
+            self._refused += 1
+            # Another endpoint is asked at once; only when all have refused there is something to wait for.
+            wait = 0.0 if self._refused % self._endpoints else self._persistence.full_seconds
+            self._waited += wait
+            if self._waited > self._persistence.patience_seconds:
+                raise error
+        else:
+            if self._broken >= self._persistence.repeats:
+                raise error
+            wait = self._persistence.backoff_seconds * 2**self._broken
+            self._broken += 1
+        # Spread, so that calls turned away together do not come back together.
+        await asyncio.sleep(wait * random.uniform(0.5, 1.5))

@@ -1,0 +1,1 @@
+"""The metrics service: identity over time, the seam, and the effect asked for."""
