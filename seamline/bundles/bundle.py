@@ -173,7 +173,7 @@ class Bundle:
     def _build(self, kind: str) -> nn.Module:
         try:
             return build(kind, self._entry(kind).config)
-        except (KeyError, TypeError, ValueError) as error:
+        except (InvalidInput, KeyError, TypeError, ValueError) as error:
             path = self.directory / MANIFEST
             raise InvalidInput(f"{path}: networks.{kind}.config: {error}", path=path) from error
 

@@ -1,5 +1,6 @@
 """Networks that nothing tunes, behind one call."""
 
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import torch
@@ -13,7 +14,8 @@ class FrozenNetwork(Protocol):
         """Run a batch; see the network's own `forward` for the shapes.
 
         Args:
-            inputs: Float tensors (B, ...), on any device.
+            inputs: Float tensors (B, ...), on any device; images are RGB in [-1, 1] for every network, also
+                for those with other statistics inside.
 
         Returns:
             Float32, on the device of the first input.
@@ -26,6 +28,7 @@ class TorchNetwork:
 
     def __init__(self, module: nn.Module, device: torch.device, precision: str) -> None:
         self._module, self._device = module, device
+        self._normalize = cast(Callable[[Tensor], Tensor] | None, getattr(module, "normalize", None))
         self._autocast = precision == "bfloat16" and has_fast_bfloat16(device)
 
     @torch.inference_mode()
@@ -38,6 +41,8 @@ class TorchNetwork:
 
     def _placed(self, tensor: Tensor) -> Tensor:
         tensor = tensor.to(self._device)
+        if self._normalize is not None:
+            tensor = self._normalize(tensor)
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 

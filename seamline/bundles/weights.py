@@ -28,7 +28,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> WeightFile:
 
 
 def _compact(tensor: Tensor) -> Tensor:
-    tensor = tensor.detach().cpu().contiguous()
+    tensor = tensor.detach().cpu().contiguous().clone()  # a safetensors file takes no tensor twice
     if not tensor.is_floating_point():
         return tensor
     half = tensor.half()
@@ -96,4 +96,4 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
 
 def frozen(module: nn.Module, device: torch.device) -> nn.Module:
     """Set a network to inference: no parameter learns, gradients may still flow to its input."""
-    return module.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return module.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)

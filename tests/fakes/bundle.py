@@ -22,6 +22,19 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "channel_base": 512,
         "channel_max": 16,
     },
+    "e4e": {
+        "input_size": 64,
+        "generator_resolution": 64,
+        "w_dim": 16,
+        "width": 16,
+        "units": [1, 1, 1, 1],
+        "style_width": 16,
+    },
+    "parsing": {"classes": 19, "width": 4},
+    "identity": {"input_size": 112, "width": 16, "units": [1, 1, 1, 1], "embedding": 16, "dropout": 0.0},
+    "perceptual": {"width": 4},
+    "landmarks": {"input_size": 32, "width": 4, "head_width": 8},
+    "detector": {"input_size": 64, "width": 4, "head_width": 8},
     "attributes": {"names": ["smile", "age"], "input_size": 64, "width": 4},
 }
 EDITS = (

@@ -53,6 +53,34 @@ def test_infer_equals_the_module(search):
     torch.testing.assert_close(values, bundle.module("attributes")(images))
 
 
+SHAPES = {
+    "e4e": ((64, 64), (2, 10, 16)),
+    "parsing": ((64, 64), (2, 19, 64, 64)),
+    "identity": ((112, 112), (2, 16)),
+    "landmarks": ((48, 48), (2, 68, 2)),
+    "detector": ((48, 64), (2, 5, 12, 16)),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_every_network_takes_images(search, kind):
+    side, shape = SHAPES[kind]
+    assert load_bundle("tiny-64", search).infer(kind, torch.zeros(2, 3, *side)).shape == shape
+
+
+def test_the_perceptual_distance_takes_two_images(search):
+    bundle = load_bundle("tiny-64", search)
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    assert (bundle.infer("perceptual", image, image) == 0).all()
+    assert (bundle.infer("perceptual", image, -image) > 0).all()
+
+
+def test_parsing_takes_plain_images_and_normalizes_them(search):
+    bundle = load_bundle("tiny-64", search)
+    image, module = torch.rand(1, 3, 64, 64) * 2 - 1, bundle.module("parsing")
+    torch.testing.assert_close(bundle.infer("parsing", image), module(module.normalize(image)))
+
+
 def test_gradients_reach_the_input_of_a_frozen_module(search):
     images = torch.zeros(1, 3, 64, 64, requires_grad=True)
     load_bundle("tiny-64", search).module("attributes")(images).sum().backward()
