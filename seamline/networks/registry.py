@@ -1,16 +1,36 @@
 """Which network class each kind of a bundle is, and the config that it is built from."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from torch import nn
 
+from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.attributes import AttributeNetwork, AttributesConfig
+from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from seamline.networks.detector import FaceDetector, FaceDetectorConfig
+from seamline.networks.e4e import E4eConfig, E4eEncoder
+from seamline.networks.landmarks import LandmarkConfig, LandmarkNetwork
+from seamline.networks.lpips import Lpips, LpipsConfig
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 
-KINDS: Final[Mapping[str, tuple[Callable[..., nn.Module], Callable[..., Any]]]] = {
-    "generator": (Generator, GeneratorConfig),
-    "attributes": (AttributeNetwork, AttributesConfig),
+
+class Kind(NamedTuple):
+    """A network class and its config class."""
+
+    network: Callable[..., nn.Module]
+    config: Callable[..., Any]
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "generator": Kind(Generator, GeneratorConfig),
+    "e4e": Kind(E4eEncoder, E4eConfig),
+    "parsing": Kind(BiSeNet, BiSeNetConfig),
+    "identity": Kind(ArcFace, ArcFaceConfig),
+    "perceptual": Kind(Lpips, LpipsConfig),
+    "landmarks": Kind(LandmarkNetwork, LandmarkConfig),
+    "detector": Kind(FaceDetector, FaceDetectorConfig),
+    "attributes": Kind(AttributeNetwork, AttributesConfig),
 }
 
 
@@ -24,7 +44,8 @@ def build(kind: str, config: Mapping[str, Any]) -> nn.Module:
     Raises:
         KeyError: There is no such kind.
         TypeError: The config has an unknown field.
-        ValueError: A field's value is out of range.
+        InvalidInput: A field's value is out of range.
+        ValueError: The same, of attributes.
     """
-    network, config_class = KINDS[kind]
-    return network(config_class(**config))
+    classes = KINDS[kind]
+    return classes.network(classes.config(**config))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from seamline.errors import InvalidInput
 from seamline.networks.modulated_conv import demodulation, modulated_conv, upsample
 from seamline.networks.shapes import expect_shape
 
@@ -42,9 +43,14 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise ValueError(f"resolution must be a power of two from 8 up, got {self.resolution}")
+            raise InvalidInput(
+                f"resolution must be a power of two from 8 up, got {self.resolution}", field="resolution"
+            )
         if self.mapping_activation not in ("lrelu", "linear"):
-            raise ValueError(f'mapping_activation must be "lrelu" or "linear", got {self.mapping_activation!r}')
+            raise InvalidInput(
+                f'mapping_activation must be "lrelu" or "linear", got {self.mapping_activation!r}',
+                field="mapping_activation",
+            )
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -218,7 +224,10 @@ class SynthesisNetwork(nn.Module):
         return styles
 
     def forward(
-        self, codes: Tensor | Sequence[Tensor], noise: Noise = "const", weights: Mapping[str, Tensor] | None = None
+        self,
+        codes: Tensor | Sequence[Tensor],
+        noise: Noise = "const",
+        weights: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Draw images.
 
@@ -281,15 +290,15 @@ class Generator(nn.Module):
             ws: (B, num_ws, w_dim).
 
         Returns:
-            One (B, channels) tensor per layer: b4 conv1, torgb, then conv0, conv1, torgb of every block. Those of
-            torgb are before the layer's constant gain.
+            One (B, channels) tensor per layer: b4 conv1, torgb, then conv0, conv1, torgb of every block.
+            Those of torgb are before the layer's constant gain.
         """
         return self.synthesis.styles(ws)
 
     def synthesis_from_styles(
         self, styles: Sequence[Tensor], noise: Noise = "const", weights: Mapping[str, Tensor] | None = None
     ) -> Tensor:
-        """Draw images (B, 3, R, R) from what `styles` returns, edited or not; see `SynthesisNetwork.forward`."""
+        """Draw images (B, 3, R, R) from what `styles` returns; see `SynthesisNetwork.forward`."""
         return cast(Tensor, self.synthesis(styles, noise, weights))
 
     def per_sample_weights(self, batch: int) -> dict[str, Tensor]:
