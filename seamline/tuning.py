@@ -1,0 +1,87 @@
+"""What pivotal tuning and stitching tuning share: settings, number format, batches, pixels."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from math import isfinite
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from google.protobuf.message import Message
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seamline.errors import InvalidInput
+
+Precision = Literal["float32", "bfloat16"]
+
+C = TypeVar("C")
+
+
+def settings(kind: type[C], defaults: Mapping[str, Any], options: Message) -> C:
+    """A tuning's settings: those of the request where it sets them, else the bundle's, else the class's own.
+
+    Args:
+        kind: a dataclass of settings.
+        defaults: the bundle's table for the stage.
+        options: the request's options; fields that `kind` has under the same name count.
+
+    Raises:
+        InvalidInput: the bundle's table has a name that `kind` does not have, or a value is out of range.
+    """
+    names = {field.name for field in fields(kind)}  # pyright: ignore[reportArgumentType]  (a dataclass)
+    if unknown := defaults.keys() - names:
+        raise InvalidInput(f"the bundle sets {sorted(unknown)}, where only {sorted(names)} can be set")
+    asked = {field.name: value for field, value in options.ListFields() if field.name in names}
+    return kind(**(dict(defaults) | asked))
+
+
+def check_range(config: object, name: str, low: float, high: float) -> None:
+    """Refuses a setting outside [low, high].
+
+    Raises:
+        InvalidInput: it is, or is not a number; `field` names the request's option.
+    """
+    value = getattr(config, name)
+    if not isfinite(value) or not low <= value <= high:
+        raise InvalidInput(f"{name} must be from {low:g} to {high:g}, got {value:g}", field=f"options.{name}")
+
+
+@contextmanager
+def compute(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Runs networks in the given number format; weights, losses and optimiser state stay float32."""
+    enabled = precision == "bfloat16"
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
+        yield
+
+
+def batch_order(count: int, size: int, *, seed: int | None, turn: int) -> list[Tensor]:
+    """Splits `count` frames into batches of nearly equal size, the same way each time it is asked.
+
+    Args:
+        count: number of frames, at least 1.
+        size: largest batch.
+        seed: draws an order of its own for every turn, so that batches mix frames from all over the track;
+            None keeps the order of the video.
+        turn: number of the pass over the frames.
+
+    Returns:
+        Indices of the frames of each batch, int64.
+    """
+    if seed is None:
+        order = torch.arange(count)
+    else:
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + turn))
+    return list(order.tensor_split(-(-count // size)))
+
+
+def to_images(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Pixels (N, H, W, 3), 0..255, to what networks take: (N, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Images (N, 3, H, W) in [-1, 1], overshoots clipped, to pixels (N, H, W, 3), 0..255."""
+    levels = ((images + 1) * 127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

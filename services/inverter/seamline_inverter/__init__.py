@@ -1,0 +1,1 @@
+"""The inverter service: codes and a generator that reproduce the face of an alignment."""

@@ -1,0 +1,53 @@
+"""Between the contract and `invert`."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+
+from seamline.bundles import load_bundle
+from seamline.job import Job
+from seamline.rpc.stage import StageExecutor, run_stage
+from seamline.storage import Store
+from seamline.tuning import settings
+from seamline.v1.inverter_pb2 import InvertRequest, InvertResponse, InvertResult
+from seamline.v1.inverter_pb2_grpc import InverterServiceServicer
+from seamline.v1.media_pb2 import Progress, Timing
+from seamline_inverter.config import InverterConfig
+from seamline_inverter.inversion import Inverted, invert
+from seamline_inverter.pivotal_tuning import TuningConfig
+
+
+class InverterServicer(InverterServiceServicer):
+    """Serves `seamline.v1.InverterService`."""
+
+    def __init__(self, config: InverterConfig, store: Store) -> None:
+        self._config = config
+        self._store = store
+        self._executor = StageExecutor(config.max_concurrent_stages)
+
+    async def Invert(  # noqa: N802
+        self, request: InvertRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[InvertResponse]:
+        """Inverts one alignment."""
+
+        def work(job: Job) -> InvertResult:
+            bundle = load_bundle(request.bundle, self._config.bundles_path, self._config.device)
+            tuning = settings(TuningConfig, bundle.defaults["invert"], request.options)
+            return _result(invert(self._store, bundle, request.alignment, tuning, job), job)
+
+        async for event in run_stage(context, "invert", work, self._executor):
+            yield (
+                InvertResponse(progress=event)
+                if isinstance(event, Progress)
+                else InvertResponse(result=event)
+            )
+
+
+def _result(inverted: Inverted, job: Job) -> InvertResult:
+    return InvertResult(
+        inversion=inverted.ref,
+        pivot_psnr_db=inverted.pivot_psnr_db,
+        psnr_db=inverted.psnr_db,
+        passes=sum(track.passes for track in inverted.tracks),
+        timing=Timing(step_seconds=job.seconds),
+    )

@@ -1,0 +1,1 @@
+"""The stitcher service: the edit, and the seam that nobody sees."""

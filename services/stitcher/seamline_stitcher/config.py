@@ -1,0 +1,7 @@
+"""Settings of the stitcher service."""
+
+from seamline.rpc.config import ServerConfig
+
+
+class StitcherConfig(ServerConfig):
+    """What every service reads; the stitcher has nothing of its own."""

@@ -1,0 +1,133 @@
+"""Where an edited face may change the picture, where it must meet the source, and how it fades into it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+REFERENCE_SIZE = 1024
+"""Crop side at which Stitch it in Time states its lengths."""
+PARSING_SIZE = 512
+"""Largest side at which crops are parsed (STIT)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskConfig:
+    """Lengths are pixels of a 1024 px crop and are scaled to smaller ones; defaults are those of STIT."""
+
+    frame_border: int = 50
+    """Width of the strip along the crop's edges in which the face itself must meet the source."""
+    inner_dilation: int = 0
+    """How far the face region grows before anything else."""
+    outer_dilation: int = 50
+    """Width of the border ring around the face region."""
+    whole_border: bool = False
+    """Whether all that is not face is border."""
+    feather: int = 25
+    """How far the pasted region shrinks before it is blurred over twice this length."""
+    background: tuple[int, ...] = (0, 18, 16)
+    """Parsing classes that are not face: background, hat, cloth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masks:
+    """Masks of N crops, (N, 1, R, R) float32 in 0..1."""
+
+    content: Tensor
+    """The inner region, where the edit is kept."""
+    border: Tensor
+    """The ring, where source and edit must agree."""
+    full: Tensor
+    """Both: what is pasted, before feathering."""
+
+
+def scaled(length: int, size: int) -> int:
+    """A length of the reference crop in a crop of `size` pixels."""
+    return round(length * size / REFERENCE_SIZE)
+
+
+def face_masks(logits: Tensor, size: int, config: MaskConfig) -> Masks:
+    """Masks from a parsing of the source crops.
+
+    Args:
+        logits: (N, classes, P, P).
+        size: side R of the crops.
+        config: lengths and classes.
+    """
+    classes = logits.argmax(1, keepdim=True)
+    face = (~torch.isin(classes, torch.tensor(config.background, device=classes.device))).float()
+    side = face.shape[-1]
+    content, border, full = split_region(
+        face,
+        frame_border=scaled(config.frame_border, side),
+        inner=scaled(config.inner_dilation, side),
+        outer=scaled(config.outer_dilation, side),
+        whole=config.whole_border,
+    )
+    return Masks(content=_resize(content, size), border=_resize(border, size), full=_resize(full, size))
+
+
+def split_region(
+    region: Tensor, *, frame_border: int, inner: int, outer: int, whole: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Divides a region and its surroundings as STIT does; lengths in pixels of the mask.
+
+    Args:
+        region: (N, 1, P, P), 0 or 1.
+        frame_border: width of the strip along the edges of the picture.
+        inner: dilation of the region itself.
+        outer: dilation that makes the ring.
+        whole: whether the ring is everything outside the region.
+
+    Returns:
+        Content, border and full mask, each like `region`.
+    """
+    grown = dilate(region, inner)
+    full = dilate(grown, outer)
+    strip = torch.ones_like(region)
+    strip[
+        ..., frame_border : strip.shape[-2] - frame_border, frame_border : strip.shape[-1] - frame_border
+    ] = 0
+    ring = 1 - grown if whole else full - grown
+    border = torch.maximum(torch.minimum(strip, grown), ring).clamp(0, 1)
+    return (region - border).clamp(0, 1), border, full
+
+
+def dilate(mask: Tensor, radius: int) -> Tensor:
+    """Dilation with a square of side 2 radius + 1, along one axis after the other."""
+    if radius == 0:
+        return mask
+    side = 2 * radius + 1
+    rows = F.max_pool2d(mask, (side, 1), stride=1, padding=(radius, 0))
+    return F.max_pool2d(rows, (1, side), stride=1, padding=(0, radius))
+
+
+def feathered(full: Tensor, feather: int) -> NDArray[np.uint8]:
+    """Opacity of the pasted crop: the full mask eroded, then blurred (STIT).
+
+    Args:
+        full: (N, 1, R, R), 0..1.
+        feather: length in pixels of the reference crop.
+
+    Returns:
+        (N, R, R), 0..255, exactly 0 outside the full mask.
+    """
+    radius = scaled(feather, full.shape[-1])
+    levels = (full[:, 0] * 255).round().to(torch.uint8).cpu().numpy()
+    return np.stack([_feather(level, 2 * radius + 1) for level in levels])
+
+
+def _feather(level: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    kernel = np.ones((side, side), np.uint8)
+    eroded = cv2.erode(level, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.GaussianBlur(eroded, (side, side), 0).astype(np.uint8, copy=False)
+
+
+def _resize(mask: Tensor, size: int) -> Tensor:
+    if mask.shape[-1] == size:
+        return mask
+    return F.interpolate(mask, (size, size), mode="bilinear", align_corners=True)
