@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamline.errors import InvalidInput
+from seamline.networks.fully_connected import FullyConnected
 from seamline.networks.ir_se import IrSeNetwork, Units
 from seamline.networks.shapes import expect_shape
-from seamline.networks.stylegan2 import FullyConnected
 
 COARSE_STYLES = 3
 MIDDLE_STYLES = 7
@@ -36,6 +36,12 @@ class E4eConfig:
     def __post_init__(self) -> None:
         # A configuration file has lists.
         object.__setattr__(self, "units", tuple(self.units))
+        resolution = self.generator_resolution
+        if resolution < 8 or resolution & (resolution - 1):
+            raise InvalidInput(
+                f"generator_resolution must be a power of two from 8 up, got {resolution}",
+                field="generator_resolution",
+            )
         if self.input_size < 64 or self.input_size & (self.input_size - 1):
             raise InvalidInput(
                 f"input_size must be a power of two from 64 up, got {self.input_size}", field="input_size"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from seamline.errors import InvalidInput
+from seamline.networks.fully_connected import FullyConnected
 from seamline.networks.modulated_conv import demodulation, modulated_conv, upsample
 from seamline.networks.shapes import expect_shape
 
@@ -65,25 +66,6 @@ class GeneratorConfig:
     def channels(self, resolution: int) -> int:
         """Feature maps of the block at a resolution."""
         return min(self.channel_base // resolution, self.channel_max)
-
-
-class FullyConnected(nn.Module):
-    """Affine layer with run-time weight scaling ("equalized learning rate", Karras et al. 2018)."""
-
-    def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, lr_multiplier: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
-        self.bias = nn.Parameter(torch.full((outputs,), bias / lr_multiplier))
-        self.weight_gain = lr_multiplier / sqrt(inputs)
-        self.bias_gain = lr_multiplier
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, I) to (B, O) in float32; weight (O, I) or one per sample (B, O, I)."""
-        with torch.autocast(x.device.type, enabled=False):
-            weight, bias = self.weight * self.weight_gain, self.bias * self.bias_gain
-            if weight.ndim == 3:
-                return torch.einsum("boi,bi->bo", weight, x.float()) + bias
-            return x.float() @ weight.t() + bias
 
 
 class MappingNetwork(nn.Module):
