@@ -1,4 +1,4 @@
-"""The store in an S3-compatible bucket: AWS, Ceph RGW, Garage, SeaweedFS, Swift, ... The one user of `minio`."""
+"""The store in an S3-compatible bucket: AWS, Ceph RGW, Garage, SeaweedFS, ... The one user of `minio`."""
 
 import io
 import os
