@@ -96,4 +96,5 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
 
 def frozen(module: nn.Module, device: torch.device) -> nn.Module:
     """Set a network to inference: no parameter learns, gradients may still flow to its input."""
-    return module.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+    module = module.eval().requires_grad_(False).to(device)
+    return nn.utils.convert_conv2d_weight_memory_format(module, torch.channels_last)

@@ -1,0 +1,94 @@
+"""What the commands `python -m training.<network>` have in common: options, figures, and the bundle."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from seamline.bundles import NetworkSource, put_network, write_bundle
+from seamline.bundles.manifest import MANIFEST
+from training.loop import LoopConfig, single_core
+
+LICENCE = "Apache-2.0"
+RESOLUTION = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was asked for on the command line."""
+
+    kind: str
+    data: Path
+    out: Path
+    bundle: Path | None
+    loop: LoopConfig
+    second: Path | None = None
+
+
+def options(
+    kind: str, description: str, defaults: LoopConfig, second: tuple[str, str] | None = None
+) -> Options:
+    """Read the command line, keep torch to one core and seed it.
+
+    Args:
+        kind: The network, as in the bundle.
+        description: For `--help`.
+        defaults: How it is trained unless asked otherwise.
+        second: Name and help of an option for a second set of portraits.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m training.{kind}", description=description)
+    parser.add_argument("--data", type=Path, required=True, help="shards of training.renderer.dataset")
+    if second:
+        parser.add_argument(f"--{second[0]}", dest="second", type=Path, required=True, help=second[1])
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, log and figures")
+    parser.add_argument("--bundle", type=Path, help="bundle to put the network into, e.g. bundles/avatar-256")
+    parser.add_argument("--minutes", type=float, default=defaults.minutes, help="CPU minutes to train for")
+    parser.add_argument("--steps", type=int, default=0, help="train for so many steps instead: reproducible")
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    asked = parser.parse_args()
+    single_core()
+    torch.manual_seed(asked.seed)
+    chosen = asdict(defaults) | {"minutes": asked.minutes, "steps": asked.steps, "seed": asked.seed}
+    return Options(
+        kind=kind,
+        data=asked.data,
+        out=asked.out,
+        bundle=asked.bundle,
+        loop=LoopConfig(**chosen),
+        second=getattr(asked, "second", None),
+    )
+
+
+def finish(
+    asked: Options,
+    module: nn.Module,
+    config: Mapping[str, Any],
+    figures: Mapping[str, float],
+    precision: Literal["bfloat16", "float32"] = "float32",
+) -> None:
+    """Report the figures on held-out data and, when asked to, put the network into the bundle."""
+    (asked.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    print({name: round(value, 4) for name, value in figures.items()}, flush=True)
+    if asked.bundle is None:
+        return
+    open_bundle(asked.bundle)
+    source = NetworkSource(
+        module=module,
+        config=config,
+        licence=LICENCE,
+        source=f"python -m training.{asked.kind}",
+        precision=precision,
+    )
+    entry = put_network(asked.bundle, asked.kind, source)
+    print(f"{entry.file}: {entry.size / 1e6:.2f} MB", flush=True)
+
+
+def open_bundle(directory: Path) -> None:
+    """Start a bundle if there is none yet."""
+    if not (directory / MANIFEST).exists():
+        write_bundle(directory, name=directory.name, resolution=RESOLUTION)

@@ -1,0 +1,148 @@
+"""Trains the identity network on rendered people: margin softmax over them, and their face's parameters.
+
+The classes are pulled apart with CosFace (Wang et al. 2018, arXiv:1801.09414). A linear read-out of the
+identity parameters from the embedding goes along in training only: it tells in which way two people differ,
+which a few hundred classes alone would not teach, and learns from portraits of people seen once as well.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seamline.networks.arcface import ArcFace, ArcFaceConfig
+from training.aligned import reduce, shuffled, to_tensor
+from training.augment import Spread, jitter, photometric, warp
+from training.command import finish, options
+from training.data import Portraits
+from training.loop import Batch, LoopConfig, train
+from training.metrics import verification_accuracy
+from training.renderer.parameters import PARAMETERS
+
+COLUMNS = [index for index, parameter in enumerate(PARAMETERS) if parameter.group == "identity"]
+CONFIG = {"input_size": 112, "width": 16, "units": [1, 1, 1, 1], "embedding": 128, "dropout": 0.0}
+HELD_OUT = 0.1
+"""Share of people that are not trained on."""
+SCALE, MARGIN = 20.0, 0.2
+PARAMETER_WEIGHT = 3.0
+SPREAD = Spread(degrees=3, log_scale=0.04, shift=0.02)
+
+
+class Recogniser(nn.Module):
+    """The identity network with its two training heads."""
+
+    def __init__(self, network: ArcFace, people: int) -> None:
+        super().__init__()
+        self.network = network
+        self.centres = nn.Parameter(torch.randn(people, network.config.embedding) * 0.1)
+        self.parameters_head = nn.Linear(network.config.embedding, len(COLUMNS))
+
+
+def loss(module: nn.Module, batch: Batch) -> Tensor:
+    """CosFace over the people that are seen often, and the squared error of everyone's parameters."""
+    assert isinstance(module, Recogniser)
+    embedding = module.network(batch["images"])
+    with torch.autocast("cpu", enabled=False):
+        cosine = embedding @ F.normalize(module.centres, dim=1).T
+        person = batch["person"]
+        known = person >= 0
+        margin = F.one_hot(person[known], cosine.shape[1]) * MARGIN
+        # The read-out needs the length that normalising took away: embeddings of unit variance.
+        scaled = embedding * embedding.shape[1] ** 0.5
+        error = (module.parameters_head(scaled) - batch["parameters"]).square().mean()
+        return F.cross_entropy(SCALE * (cosine[known] - margin), person[known]) + PARAMETER_WEIGHT * error
+
+
+@dataclass(frozen=True, kw_only=True)
+class People:
+    """Portraits grouped by person: those whose identity parameters agree."""
+
+    portraits: Portraits
+    rows: np.ndarray
+    """Which portraits these are (N,)."""
+    person: np.ndarray
+    """Who is on them (N,), counted from 0."""
+
+    @classmethod
+    def split(cls, root: Path) -> "tuple[People, People]":
+        """People to train on, and people that are held out."""
+        portraits = Portraits.all(root)
+        z = portraits.rows("z", np.arange(len(portraits)))[:, COLUMNS]
+        _, person = np.unique(z.round(4), axis=0, return_inverse=True)
+        bound = int((person.max() + 1) * (1 - HELD_OUT))
+        seen, unseen = np.flatnonzero(person < bound), np.flatnonzero(person >= bound)
+        return (
+            cls(portraits=portraits, rows=seen, person=person[seen]),
+            cls(portraits=portraits, rows=unseen, person=person[unseen] - bound),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityBatches:
+    """Batches by step: `batches(step)` is the same on every call."""
+
+    people: People
+    strangers: Portraits
+    """Portraits of people seen once, half of every batch."""
+    batch_size: int = 48
+    seed: int = 0
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        """images (B, 3, 112, 112), person (B,), -1 for strangers, and standardised parameters (B, K)."""
+        rng = np.random.default_rng((self.seed, step))
+        half = self.batch_size // 2
+        chosen = shuffled(len(self.people.rows), step, half, self.seed)
+        strangers = shuffled(len(self.strangers), step, half, self.seed)
+        parts = ((self.people.portraits, self.people.rows[chosen]), (self.strangers, strangers))
+        images = [face_crop(image) for source, rows in parts for image in source.rows("images", rows)]
+        seen = [photometric(warp(image, jitter(112, SPREAD, rng), 112), rng) for image in images]
+        z = np.concatenate([source.rows("z", rows) for source, rows in parts])
+        return {
+            "images": to_tensor(np.stack(seen)),
+            "person": torch.from_numpy(np.concatenate([self.people.person[chosen], np.full(half, -1)])),
+            "parameters": torch.from_numpy(z[:, COLUMNS]),
+        }
+
+
+def face_crop(image: np.ndarray) -> np.ndarray:
+    """The part of an aligned crop (S, S, 3) that the identity network sees, 112 px: rows 35-223 of 256."""
+    aligned = reduce(image, 256)
+    return cv2.resize(aligned[35:223, 32:220], (112, 112), interpolation=cv2.INTER_AREA)
+
+
+@torch.inference_mode()
+def embed(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Embeddings (N, D) of aligned crops (N, S, S, 3) uint8."""
+    parts = np.array_split(images, max(1, len(images) // 32))
+    return np.concatenate(
+        [network(to_tensor(np.stack([face_crop(image) for image in part]))).numpy() for part in parts]
+    )
+
+
+def evaluate(network: nn.Module, people: People, count: int = 960) -> dict[str, float]:
+    """Verification accuracy on people that were not trained on."""
+    rows, person = people.rows[:count], people.person[:count]
+    embeddings = embed(network, people.portraits.rows("images", rows))
+    return {"verification": verification_accuracy(embeddings, person), "people": float(person.max() + 1)}
+
+
+def main() -> None:
+    """Train and report; see `--help`."""
+    second = ("portraits", "shards of people seen once")
+    asked = options("identity", __doc__, LoopConfig(minutes=8, learning_rate=2e-3, weight_decay=0.05), second)
+    assert asked.second is not None
+    training, held_out = People.split(asked.data)
+    module = Recogniser(ArcFace(ArcFaceConfig(**CONFIG)), int(training.person.max()) + 1)
+    strangers, _ = Portraits.split(asked.second)
+    batches = IdentityBatches(people=training, strangers=strangers, seed=asked.loop.seed)
+    trained = train(module, loss, batches, asked.out, asked.loop)
+    assert isinstance(trained, Recogniser)
+    finish(asked, trained.network, CONFIG, evaluate(trained.network, held_out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Trains the parsing network on rendered portraits: the class of every pixel of an aligned crop."""
+
+from typing import cast
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from training.aligned import AlignedBatches, reduce, to_tensor
+from training.augment import Spread
+from training.command import finish, options
+from training.data import Portraits
+from training.loop import Batch, LoopConfig, train
+from training.metrics import confusion, intersection_over_union
+
+CLASSES = (
+    "background", "skin", "l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "l_ear", "r_ear", "ear_r", "nose",
+    "mouth", "u_lip", "l_lip", "neck", "neck_l", "cloth", "hair", "hat",
+)  # fmt: skip
+CONFIG = {"classes": len(CLASSES), "width": 24}
+SIZE = 256
+LOSS_SIZE = 128
+"""Side at which the main head's logits are compared: a quarter of the work of the whole picture."""
+AUXILIARY_WEIGHT = 0.3
+
+
+class ParsingLoss:
+    """Cross-entropy of all three heads, rare classes weighing more."""
+
+    def __init__(self, weights: Tensor) -> None:
+        self.weights = weights
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Scalar loss of a `BiSeNet`."""
+        network = cast(BiSeNet, network)
+        spatial, context8, context16 = network.cp(network.normalize(batch["images"]))
+        main = network.conv_out
+        features = main.conv(network.ffm(spatial, context8))
+        logits = [(main.conv_out(features).float(), LOSS_SIZE)]
+        for head, context in ((network.conv_out16, context8), (network.conv_out32, context16)):
+            logits.append((head.conv_out(head.conv(context)).float(), context.shape[-1]))
+        losses = [self._compare(found, batch["parsing"], size) for found, size in logits]
+        return losses[0] + AUXILIARY_WEIGHT * (losses[1] + losses[2])
+
+    def _compare(self, logits: Tensor, labels: Tensor, size: int) -> Tensor:
+        if logits.shape[-1] != size:
+            logits = F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=True)
+        # The heads enlarge with aligned corners, so these are the pixels that their samples fall on.
+        grid = torch.linspace(0, labels.shape[-1] - 1, size).round().long()
+        return F.cross_entropy(logits, labels[:, grid][:, :, grid], self.weights)
+
+
+def class_weights(portraits: Portraits, count: int = 400) -> Tensor:
+    """Inverse square roots of the classes' shares, mean 1 over the pixels and at most 8."""
+    labels = portraits.rows("parsing", np.arange(min(count, len(portraits))))[:, ::4, ::4]
+    share = np.bincount(labels.ravel(), minlength=len(CLASSES)) / labels.size
+    weights = np.where(share > 0, 1 / np.sqrt(np.maximum(share, 1e-6)), 0)
+    return torch.tensor(np.minimum(weights / (weights * share).sum(), 8), dtype=torch.float32)
+
+
+@torch.inference_mode()
+def parse(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Classes (N, S, S) of crops (N, S, S, 3) uint8."""
+    network = cast(BiSeNet, network)
+    parts = [
+        network(network.normalize(to_tensor(part))).argmax(1)
+        for part in np.array_split(images, max(1, len(images) // 16))
+    ]
+    return torch.cat(parts).to(torch.uint8).numpy()
+
+
+def evaluate(network: nn.Module, portraits: Portraits, count: int = 200) -> dict[str, float]:
+    """IoU per class and its mean over those that occur, on portraits that were not trained on."""
+    indices = np.arange(min(count, len(portraits)))
+    images = np.stack([reduce(image, SIZE) for image in portraits.rows("images", indices)])
+    true = np.stack([reduce(label, SIZE, labels=True) for label in portraits.rows("parsing", indices)])
+    scores = intersection_over_union(confusion(parse(network, images), true, len(CLASSES)))
+    named = {f"iou_{name}": float(iou) for name, iou in zip(CLASSES, scores, strict=True) if iou == iou}
+    return {"miou": float(np.nanmean(scores))} | named
+
+
+def overlay(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Crops (N, S, S, 3) with their classes (N, S, S) in colours, side by side (S, N * S, 3)."""
+    hues = np.arange(len(CLASSES)) * 67 % 180
+    palette = cv2.cvtColor(np.stack([hues, 0 * hues + 220, 0 * hues + 230], -1)[None].astype(np.uint8),
+                           cv2.COLOR_HSV2RGB)[0]  # fmt: skip
+    return np.concatenate([image // 2 + palette[label] // 2 for image, label in zip(images, labels)], axis=1)  # noqa: B905
+
+
+def main() -> None:
+    """Train and report; see `--help`."""
+    asked = options("parsing", __doc__, LoopConfig(minutes=8, learning_rate=3e-3))
+    training, held_out = Portraits.split(asked.data)
+    spread = Spread(degrees=8, log_scale=0.12, shift=0.05)
+    batches = AlignedBatches(
+        portraits=training, size=SIZE, batch_size=16, seed=asked.loop.seed, spread=spread, with_parsing=True
+    )
+    loss = ParsingLoss(class_weights(training))
+    trained = train(BiSeNet(BiSeNetConfig(**CONFIG)), loss, batches, asked.out, asked.loop)
+    shown = held_out.rows("images", np.arange(6))
+    sheet = overlay(shown, parse(trained, shown))
+    cv2.imwrite(str(asked.out / "overlay.png"), sheet[..., ::-1])
+    finish(asked, trained, CONFIG, evaluate(trained, held_out))
+
+
+if __name__ == "__main__":
+    main()
