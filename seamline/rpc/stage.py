@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -66,7 +66,7 @@ async def run_stage(
     stage: str,
     work: Callable[[Job], R],
     executor: StageExecutor,
-) -> AsyncIterator[Progress | R]:
+) -> AsyncGenerator[Progress | R, None]:
     """Runs `work(job)` in a thread and yields its progress, at least once a second, then what it returns.
 
     When the call ends early, because its caller cancelled, vanished or set a deadline that passed, the job is
