@@ -25,6 +25,7 @@ STAGES = ("aligner", "inverter", "stitcher", "metrics")
 
 _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
+_WATCH_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -115,6 +116,18 @@ class Deployment:
         """The file that one service logs to."""
         return self._directory / f"{name}.log"
 
+    def wait(self) -> None:
+        """Blocks for as long as all services run.
+
+        Raises:
+            ServiceUnavailable: one of them ended.
+        """
+        while True:
+            for name, service in self.services.items():
+                if service.process.poll() is not None:
+                    raise _ended(name, service.process, self.log(name))
+            time.sleep(_WATCH_SECONDS)
+
     def kill(self, name: str) -> None:
         """Ends one service as a power cut would (SIGKILL)."""
         process = self.services[name].process
@@ -156,11 +169,7 @@ class Deployment:
         deadline = time.monotonic() + self._start_seconds
         while (ports := _read_ports(self._port_file(name))) is None:
             if process.poll() is not None:
-                raise ServiceUnavailable(
-                    f"the {name} ended with status {process.returncode} while it started: "
-                    f"{_last_line(self.log(name))} (log: {self.log(name)})",
-                    service=name,
-                )
+                raise _ended(name, process, self.log(name))
             if time.monotonic() > deadline:
                 raise ServiceUnavailable(
                     f"the {name} did not listen within {self._start_seconds:.0f} s; see {self.log(name)}",
@@ -180,6 +189,12 @@ def _read_ports(path: Path) -> dict[str, int] | None:
         return json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or half written
         return None
+
+
+def _ended(name: str, process: subprocess.Popen[bytes], log: Path) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"the {name} ended with status {process.returncode}: {_last_line(log)} (log: {log})", service=name
+    )
 
 
 def _last_line(log: Path) -> str:

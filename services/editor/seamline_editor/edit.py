@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,7 @@ from seamline_editor.fan_out import SummedProgress, fan_out
 from seamline_editor.mux import mux
 from seamline_editor.replicas import Replicas
 
-Events = AsyncIterator[Any]
+Events = AsyncGenerator[Any, None]
 """Progress messages, then a result with its timing; more than one result where ranges run side by side."""
 
 RunMux = Callable[[Callable[[Job], "Muxed"]], Events]

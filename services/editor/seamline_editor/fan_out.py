@@ -1,16 +1,16 @@
 """Runs many streams side by side, and sums up their progress."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from seamline.v1.media_pb2 import Progress
 
-Stream = Callable[[], AsyncIterator[Any]]
+Stream = Callable[[], AsyncGenerator[Any, None]]
 
 
-async def fan_out(streams: Sequence[Stream], limit: int) -> AsyncIterator[tuple[int, Any]]:
+async def fan_out(streams: Sequence[Stream], limit: int) -> AsyncGenerator[tuple[int, Any], None]:
     """Yields (index, event) of all streams as they come.
 
     Args:

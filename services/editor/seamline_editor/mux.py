@@ -1,4 +1,4 @@
-"""Writes the edited video: stitched frames where there are any, the source's elsewhere, its timing and audio."""
+"""Writes the edited video: stitched frames where there are any, else the source's; its timing and audio."""
 
 import tempfile
 from collections.abc import Iterator, Sequence

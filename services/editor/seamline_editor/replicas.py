@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +80,7 @@ class Replicas:
         self._turn = 0
         self.concurrency = sum(DNS_REPLICAS if a.startswith(DNS) else 1 for a in addresses)
 
-    async def call(self, request: Any) -> AsyncIterator[Any]:
+    async def call(self, request: Any) -> AsyncGenerator[Any, None]:
         """Yields the Progress of a stage call, then its result; closing the iterator cancels the call.
 
         Finished parts are kept by the services, so a repeated call loses at most the part in hand.

@@ -1,7 +1,7 @@
 """Between the contract and `edit`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -42,10 +42,10 @@ class EditorServicer(EditorServiceServicer):
 
     async def EditVideo(  # noqa: N802
         self, request: EditVideoRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[EditVideoResponse]:
+    ) -> AsyncGenerator[EditVideoResponse, None]:
         """Runs every stage on one video."""
 
-        async def run_mux(work: Callable[[Job], Muxed]) -> AsyncIterator[Any]:
+        async def run_mux(work: Callable[[Job], Muxed]) -> AsyncGenerator[Any, None]:
             async with self._mux_turn, aclosing(run_stage(context, "mux", work, self._executor)) as events:
                 async for event in events:
                     yield event

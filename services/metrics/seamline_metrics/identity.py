@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Array = npt.NDArray[np.float64]
+Embeddings = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 FACE_SIZE = 256
 """Side at which the identity network's window is cut out of an aligned face (pSp, e4e)."""
@@ -66,12 +67,12 @@ def face_window(crops: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(crops[:, :, rows, columns], INPUT_SIZE)
 
 
-def similarity(source: Array, edited: Array) -> Array:
+def similarity(source: Embeddings, edited: Embeddings) -> Array:
     """Cosine similarity of each frame's source and edited embedding: (n, d) and (n, d) to (n,)."""
     return (_unit(source) * _unit(edited)).sum(axis=1)
 
 
-def consistency(source: Array, edited: Array) -> Consistency:
+def consistency(source: Embeddings, edited: Embeddings) -> Consistency:
     """Compares the edited frames with each other as the source frames compare with each other.
 
     The n x n matrices are made block by block, so memory grows with n only.
@@ -111,7 +112,7 @@ def _ratio(edited: Array, source: Array) -> Array:
     return edited / safe
 
 
-def _unit(embeddings: Array) -> Array:
+def _unit(embeddings: Embeddings) -> Array:
     embeddings = np.asarray(embeddings, np.float64)
     return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
 
