@@ -1,0 +1,1 @@
+"""Procedural renderer of stylised heads with exact landmarks and parsing maps."""
