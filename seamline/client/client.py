@@ -1,6 +1,6 @@
 """The client of the editor service: what a product backend uses."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Self
 
 import grpc
@@ -57,7 +57,7 @@ class Client:
         invert: InvertOptions | None = None,
         stitch: StitchOptions | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[Progress | editor_pb2.EditVideoResult]:
+    ) -> AsyncGenerator[Progress | editor_pb2.EditVideoResult, None]:
         """Yields the stages' Progress, then the EditVideoResult; closing the iterator cancels the edit.
 
         Args:

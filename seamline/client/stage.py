@@ -7,15 +7,18 @@ call loses at most the part in hand, and repeating it needs no care here.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from seamline.errors import Cancelled, SeamlineError, ServiceUnavailable
+from seamline.errors import Cancelled, SeamlineError, ServiceUnavailable, StoreUnavailable
 from seamline.rpc.errors import error_from_call, retry_seconds
 from seamline.rpc.logs import REQUEST_ID, REQUEST_ID_KEY
+
+_BROKEN = (ServiceUnavailable, StoreUnavailable)
+"""What may be well at the next attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class Retry:
     connect_seconds: float = 30.0
     """How long a service may take to answer at all, for instance while it starts."""
     repeats: int = 4
-    """How often a call is repeated that UNAVAILABLE broke: a killed replica, a lost connection or store."""
+    """How often a broken call is repeated: a replica killed or drained, a connection or the store lost."""
     backoff_seconds: float = 0.5
     """Mean wait before the first repeat; it doubles each time."""
     patience_seconds: float = 600.0
@@ -66,7 +69,7 @@ class _Attempts:
             SeamlineError: it may not.
         """
         error = error_from_call(call, self._endpoint)
-        if call.code() is grpc.StatusCode.UNAVAILABLE and self._broken < self._retry.repeats:
+        if isinstance(error, _BROKEN) and self._broken < self._retry.repeats:
             wait = self._retry.backoff_seconds * 2**self._broken
             self._broken += 1
         elif (room := retry_seconds(call)) is not None and self._waited < self._retry.patience_seconds:
@@ -87,7 +90,7 @@ async def call_stage(
     *,
     timeout: float | None = None,
     retry: Retry = Retry(),
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """Yields the Progress of a stage call, then its result; closing the iterator cancels the call.
 
     Args:

@@ -49,10 +49,11 @@ TABLE: dict[type[errors.SeamlineError], Mapping] = {
 }
 _TYPES = {mapping.reason: kind for kind, mapping in TABLE.items()}
 
-# What a status without our details means: gRPC itself made it, or something between us and the service.
+# What a status without our details means: gRPC itself made it, or something between us and the service. A server
+# that ends cancels what it cannot finish; that is not the caller's own cancellation, which raises no AioRpcError.
 _BARE = {
     grpc.StatusCode.UNAVAILABLE: errors.ServiceUnavailable,
-    grpc.StatusCode.CANCELLED: errors.Cancelled,
+    grpc.StatusCode.CANCELLED: errors.ServiceUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.Cancelled,
 }
 

@@ -99,8 +99,8 @@ async def serve(name: str, config: ServerConfig, register: Register, service_ful
     async with started(config, register, service_full_name) as bound:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
-        logger.info(f"listening {name} {config.host}:{bound.grpc} metrics:{bound.metrics}")
         _write_ports(config, bound)
+        logger.info(f"listening {name} {config.host}:{bound.grpc} metrics:{bound.metrics}")
         await stop.wait()
     logger.info("stopped")
 

@@ -1,0 +1,118 @@
+"""The editor's client against an editor that answers from a script."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from seamline import errors
+from seamline.client import Client, Retry, open_channel
+from seamline.rpc.errors import abort
+from seamline.v1 import editor_pb2, editor_pb2_grpc
+from seamline.v1.aligner_pb2 import AlignOptions
+from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress
+from tests.asynchronous import asynchronous
+
+VIDEO = ArtifactRef(uri="file:///videos/a.mp4", sha256="0" * 64)
+
+
+class ScriptedEditor(editor_pb2_grpc.EditorServiceServicer):
+    """Raises the errors it is given, one a call, and then answers; keeps the requests."""
+
+    def __init__(self, *failures: errors.SeamlineError, ends_without_result: bool = False) -> None:
+        self.failures = list(failures)
+        self.requests: list[object] = []
+        self._ends_without_result = ends_without_result
+
+    async def _fail(self, request: object, context: grpc.aio.ServicerContext) -> None:
+        self.requests.append(request)
+        if self.failures:
+            await abort(context, self.failures.pop(0))
+
+    async def ListEdits(  # noqa: N802
+        self, request: editor_pb2.ListEditsRequest, context: grpc.aio.ServicerContext
+    ) -> editor_pb2.ListEditsResponse:
+        await self._fail(request, context)
+        return editor_pb2.ListEditsResponse(bundle="avatar-256", edits=[editor_pb2.EditInfo(name="smile")])
+
+    async def EditVideo(  # noqa: N802
+        self, request: editor_pb2.EditVideoRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[editor_pb2.EditVideoResponse]:
+        yield editor_pb2.EditVideoResponse(progress=Progress(stage="align"))
+        await self._fail(request, context)
+        if not self._ends_without_result:
+            yield editor_pb2.EditVideoResponse(result=editor_pb2.EditVideoResult(bundle="avatar-256"))
+
+
+@asynccontextmanager
+async def client_of(editor: ScriptedEditor) -> AsyncIterator[Client]:
+    server = grpc.aio.server()
+    editor_pb2_grpc.add_EditorServiceServicer_to_server(editor, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        retry = Retry(repeats=2, backoff_seconds=0.01)
+        async with Client(f"127.0.0.1:{port}", retry=retry) as client:
+            yield client
+    finally:
+        await server.stop(None)
+
+
+@asynchronous
+async def test_an_edit_yields_progress_and_then_its_result() -> None:
+    editor = ScriptedEditor()
+    align = AlignOptions(max_gap_frames=3)
+    async with client_of(editor) as client:
+        events = [event async for event in client.edit_video(VIDEO, {"smile": 1.5, "age": -1}, align=align)]
+    assert events == [Progress(stage="align"), editor_pb2.EditVideoResult(bundle="avatar-256")]
+    edits = [Edit(name="smile", strength=1.5), Edit(name="age", strength=-1)]
+    assert editor.requests == [editor_pb2.EditVideoRequest(video=VIDEO, edits=edits, align=align)]
+
+
+@asynchronous
+async def test_a_broken_edit_is_repeated_with_the_same_request() -> None:
+    editor = ScriptedEditor(errors.StoreUnavailable("down"), errors.ServiceUnavailable("gone"))
+    async with client_of(editor) as client:
+        *_, last = [event async for event in client.edit_video(VIDEO, {"smile": 1})]
+    assert isinstance(last, editor_pb2.EditVideoResult)
+    assert len(editor.requests) == 3
+    assert editor.requests[0] == editor.requests[2]
+
+
+@asynchronous
+async def test_an_edit_that_ends_without_a_result_is_an_error() -> None:
+    async with client_of(ScriptedEditor(ends_without_result=True)) as client:
+        with pytest.raises(errors.SeamlineError, match=r"127\.0\.0\.1:.* without a result"):
+            [event async for event in client.edit_video(VIDEO, {"smile": 1})]
+
+
+@asynchronous
+async def test_edits_are_listed_even_if_the_first_replica_is_unavailable() -> None:
+    editor = ScriptedEditor(errors.ServiceUnavailable("draining"), errors.ServiceUnavailable("draining"))
+    async with client_of(editor) as client:
+        listed = await client.list_edits()
+    assert [edit.name for edit in listed.edits] == ["smile"]
+    assert len(editor.requests) == 3
+
+
+@asynchronous
+async def test_an_unknown_bundle_is_not_found_and_not_repeated() -> None:
+    editor = ScriptedEditor(errors.NotFound("no bundle “x”; installed: avatar-256", field="bundle"))
+    async with client_of(editor) as client:
+        with pytest.raises(errors.NotFound, match="installed: avatar-256") as caught:
+            await client.list_edits("x")
+    assert caught.value.field == "bundle"
+    assert editor.requests == [editor_pb2.ListEditsRequest(bundle="x")]
+
+
+@asynchronous
+async def test_an_editor_that_is_not_there_is_named() -> None:
+    async with Client("127.0.0.1:1", retry=Retry(connect_seconds=0.3)) as client:
+        with pytest.raises(errors.ServiceUnavailable, match=r"127\.0\.0\.1:1 did not answer within 0\.3 s"):
+            await client.list_edits()
+
+
+def test_an_empty_endpoint_is_refused() -> None:
+    with pytest.raises(errors.InvalidInput, match="host:port"):
+        open_channel("")
