@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from google.protobuf.message import Message
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from seamline.errors import InvalidInput
 
 Precision = Literal["float32", "bfloat16"]
 
 C = TypeVar("C")
+N = TypeVar("N", bound=nn.Module)
 
 
 def settings(kind: type[C], defaults: Mapping[str, Any], options: Message) -> C:
@@ -48,12 +49,30 @@ def check_range(config: object, name: str, low: float, high: float) -> None:
         raise InvalidInput(f"{name} must be from {low:g} to {high:g}, got {value:g}", field=f"options.{name}")
 
 
+def check_finite(loss: float, learning_rate: float) -> None:
+    """Refuses to go on with a tuning that diverged.
+
+    Raises:
+        InvalidInput: the loss is infinite or not a number.
+    """
+    if not isfinite(loss):
+        raise InvalidInput(
+            f"the tuning diverged at a learning rate of {learning_rate:g}; use a smaller one",
+            field="options.learning_rate",
+        )
+
+
 @contextmanager
 def compute(device: torch.device, precision: Precision) -> Iterator[None]:
     """Runs networks in the given number format; weights, losses and optimiser state stay float32."""
     enabled = precision == "bfloat16"
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
         yield
+
+
+def with_fast_layout(network: N) -> N:
+    """The same network, its filters laid out in memory as channels-last images need them."""
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  (not in the stubs)
 
 
 def batch_order(count: int, size: int, *, seed: int | None, turn: int) -> list[Tensor]:

@@ -23,7 +23,7 @@ from seamline.networks import Generator
 from seamline.networks.e4e import E4eEncoder
 from seamline.storage.artifact import Artifact, ArtifactWriter, Recipe
 from seamline.storage.store import Store
-from seamline.tuning import compute, to_images
+from seamline.tuning import check_finite, compute, to_images
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig, psnr_db
 
@@ -176,8 +176,10 @@ class TrackInversion:
             while len(history) <= config.max_passes and not _reached(history, config.target_psnr_db):
                 seen: list[float] = []
                 for figures in tuning.run_pass(len(history) - 1, pivots, crops):
+                    loss = figures.total.mean().item()
+                    check_finite(loss, config.learning_rate)
                     seen += figures.psnr_db.tolist()
-                    step.advance(len(figures.frames), psnr_db=fmean(seen), loss=figures.total.mean().item())
+                    step.advance(len(figures.frames), psnr_db=fmean(seen), loss=loss)
                 history.append(fmean(seen))
                 if self._clock() - saved >= CHECKPOINT_SECONDS:
                     self._save(tuning, history)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seamline.networks import Generator
-from seamline.tuning import Precision, batch_order, check_range, compute, to_images
+from seamline.tuning import Precision, batch_order, check_range, compute, to_images, with_fast_layout
 from seamline_inverter.locality import LocalityConfig, locality_loss
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -19,7 +19,7 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class TuningConfig:
-    """How a generator is tuned. The defaults are those of Stitch it in Time: one frame per update, float32."""
+    """How a generator is tuned. The defaults are those of Stitch it in Time: a frame per update, float32."""
 
     max_passes: int = 80
     """Upper bound of passes over a track's frames (STIT)."""
@@ -78,7 +78,7 @@ class PivotalTuning:
             perceptual: see `Perceptual`.
             config: how to tune.
         """
-        self.generator = generator.to(memory_format=torch.channels_last)
+        self.generator = with_fast_layout(generator)
         self.config = config
         self._perceptual = perceptual
         self._original = _frozen_copy(generator) if config.locality else None

@@ -20,7 +20,7 @@ from seamline.networks import Generator
 from seamline.storage.artifact import ArtifactWriter, Recipe
 from seamline.storage.framepack import Frames, encode_frames
 from seamline.storage.store import Store
-from seamline.tuning import compute, to_images, to_pixels
+from seamline.tuning import check_finite, compute, to_images, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.masks import PARSING_SIZE, MaskConfig, Masks, face_masks, feathered
 from seamline_stitcher.stitching_tuning import Goal, StitchingConfig, stitch
@@ -218,7 +218,7 @@ class RangeStitcher:
         if track not in self._generators:
             with self._job.step("load"):
                 tuned = self._inverted.tune(self._bundle.generator(), track)
-            self._generators = {track: tuned.to(memory_format=torch.channels_last).requires_grad_(False)}
+            self._generators = {track: with_fast_layout(tuned).requires_grad_(False)}
         return self._generators[track]
 
     def _codes(self, track: int) -> Tensor:
@@ -255,12 +255,15 @@ class RangeStitcher:
         return Goal(**joined), np.concatenate(stored)
 
     def _tuned(self, generator: Generator, goal: Goal) -> tuple[Tensor, list[int]]:
-        with self._job.step("stitch", total=len(goal) * self._plan.tuning.max_steps) as step:
+        config = self._plan.tuning
+        with self._job.step("stitch", total=len(goal) * config.max_steps) as step:
 
             def on_step(border: Tensor, total: Tensor) -> None:
-                step.advance(len(border), border_loss=border.mean().item(), loss=total.mean().item())
+                loss = total.mean().item()
+                check_finite(loss, config.learning_rate)
+                step.advance(len(border), border_loss=border.mean().item(), loss=loss)
 
-            crops = stitch(generator, goal, self._plan.tuning, on_step)
+            crops = stitch(generator, goal, config, on_step)
         return crops.images, crops.steps
 
     def _paste(

@@ -180,7 +180,7 @@ class _Tuned:
     """A copy of the generator in tuning, with each frame's own offsets to the styles if there are any."""
 
     def __init__(self, generator: Generator, codes: Tensor, config: StitchingConfig) -> None:
-        self._codes, self._precision = codes, config.precision
+        self._codes, self._config = codes, config
         self._generator = copy.deepcopy(generator).requires_grad_(False)
         self._generator.synthesis.requires_grad_(True)
         parameters = [*self._generator.synthesis.parameters()]
@@ -195,7 +195,7 @@ class _Tuned:
 
     def draw(self, frames: Tensor) -> Tensor:
         """Images (B, 3, R, R) of some of the frames."""
-        with compute(self._codes.device, self._precision):
+        with compute(self._codes.device, self._config.precision):
             styles = self._generator.styles(self._codes[frames])
             if self._offsets:
                 styles = [style + own[frames] for style, own in zip(styles, self._offsets, strict=True)]

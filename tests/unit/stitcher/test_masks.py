@@ -1,0 +1,60 @@
+"""Masks of crops of any size, and the feathered edge."""
+
+import numpy as np
+import pytest
+import torch
+from seamline_stitcher.masks import MaskConfig, dilate, face_masks, feathered, scaled
+
+
+def parsing(size: int) -> torch.Tensor:
+    """Logits of a face (class 1) in the middle, under a hat (class 18), before a background (class 0)."""
+    logits = torch.zeros(1, 19, size, size)
+    logits[:, 0] = 1
+    logits[:, 1, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 2
+    logits[:, 18, : size // 2] = 3
+    return logits
+
+
+@pytest.mark.parametrize("size", [64, 256, 512])
+def test_lengths_follow_the_size_of_the_crop(size: int) -> None:
+    masks = face_masks(parsing(size), size, MaskConfig())
+    ring = scaled(50, size)
+    row = masks.border[0, 0, 5 * size // 8]
+    assert row.sum() == 2 * ring
+    assert row[size // 4 - ring : size // 4].all()
+    assert scaled(50, 512) == 25
+
+
+def test_content_and_border_share_no_pixel_and_make_up_the_full_mask() -> None:
+    masks = face_masks(parsing(64), 64, MaskConfig())
+    torch.testing.assert_close(masks.content + masks.border, masks.full)
+    assert masks.content[0, 0, 16:32].sum() == 0  # the hat is not face
+
+
+def test_masks_are_enlarged_to_larger_crops() -> None:
+    masks = face_masks(parsing(64), 128, MaskConfig())
+    assert masks.full.shape == (1, 1, 128, 128)
+    assert masks.full.mean().item() == pytest.approx(
+        face_masks(parsing(64), 64, MaskConfig()).full.mean().item(), abs=0.03
+    )
+
+
+def test_feather_is_zero_outside_the_full_mask_and_one_inside() -> None:
+    full = face_masks(parsing(256), 256, MaskConfig()).full
+    opacity = feathered(full, 25)
+    assert opacity.dtype == np.uint8
+    assert not opacity[full[:, 0].numpy() == 0].any()
+    assert opacity[0, 160, 128] == 255
+    assert len(np.unique(opacity)) > 10
+
+
+def test_feather_fades_towards_the_edges_of_the_crop() -> None:
+    opacity = feathered(torch.ones(1, 1, 256, 256), 25)
+    assert max(opacity[0, 0].max(), opacity[0, :, -1].max()) <= 2
+
+
+def test_dilation_with_a_square() -> None:
+    mask = torch.zeros(1, 1, 9, 9)
+    mask[..., 4, 4] = 1
+    assert dilate(mask, 2)[0, 0, 2:7, 2:7].sum() == dilate(mask, 2).sum() == 25
+    assert torch.equal(dilate(mask, 0), mask)
