@@ -49,8 +49,8 @@ TABLE: dict[type[errors.SeamlineError], Mapping] = {
 }
 _TYPES = {mapping.reason: kind for kind, mapping in TABLE.items()}
 
-# What a status without our details means: gRPC itself made it, or something between us and the service. A server
-# that ends cancels what it cannot finish; that is not the caller's own cancellation, which raises no AioRpcError.
+# What a status without our details means: gRPC itself made it, or something between us and the service. A
+# bare CANCELLED is that of a server which ends with calls unfinished; the caller's own raises no AioRpcError.
 _BARE = {
     grpc.StatusCode.UNAVAILABLE: errors.ServiceUnavailable,
     grpc.StatusCode.CANCELLED: errors.ServiceUnavailable,

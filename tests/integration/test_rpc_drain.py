@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from seamline import errors
-from seamline.client import call_stage
+from seamline.client import Retry, call_stage
 from seamline.v1.aligner_pb2 import AlignRequest
 from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE, SERVING, align, health_of, stub_of
@@ -71,6 +71,10 @@ async def process(tmp_path: Path, steps: int, seconds: float, **settings: str) -
         if child.returncode is None:
             child.kill()
             await child.wait()
+
+
+async def collect(events: AsyncIterator[Any]) -> list[Any]:
+    return [event async for event in events]
 
 
 @asynchronous
@@ -142,3 +146,21 @@ async def test_a_wrong_environment_is_said_in_one_line(tmp_path: Path) -> None:
     assert len(lines) == 1
     assert "SEAMLINE_STORE: Field required" in lines[0]
     assert "SEAMLINE_PORT: Input should be a valid integer" in lines[0]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+@asynchronous
+async def test_a_caller_does_not_notice_that_its_replica_was_replaced(
+    end: signal.Signals, tmp_path: Path
+) -> None:
+    async with process(tmp_path, 1000, 0.05, SEAMLINE_DRAIN_SECONDS="0.2") as first:
+        port = first.served.address.rpartition(":")[2]
+        async with stub_of(first.served) as stub:
+            retry = Retry(connect_seconds=30, repeats=1, backoff_seconds=0.1)
+            events = call_stage(stub.Align, AlignRequest(), "aligner:1", retry=retry)
+            await anext(events)
+            first.process.send_signal(end)
+            rest = asyncio.ensure_future(collect(events))
+            await first.process.wait()
+            async with process(tmp_path, 2, 0.01, SEAMLINE_PORT=port):
+                assert (await rest)[-1] == result()
