@@ -6,7 +6,7 @@ from math import floor, log10
 
 Values = Sequence[float | None]
 
-WIDTH, HEIGHT = 720, 220
+WIDTH, HEIGHT = 520, 200
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 26
 MARGIN = 0.08
 """Empty share of the value axis above and below the lines."""

@@ -53,7 +53,8 @@ class SummedProgress:
         """Starts.
 
         Args:
-            frames: number of frames of each range; a range that has not reported yet counts with it.
+            frames: number of frames of each range; one that has not reported yet is taken to have as much to
+                do per frame as the others.
         """
         self._frames = list(frames)
         self._latest: dict[str, dict[int, Progress]] = {}
@@ -62,12 +63,12 @@ class SummedProgress:
         """The progress of all ranges in the step that range `index` reports."""
         ranges = self._latest.setdefault(progress.step, {})
         ranges[index] = progress
-        unheard = sum(count for number, count in enumerate(self._frames) if number not in ranges)
         total = sum(latest.total for latest in ranges.values())
+        heard = sum(self._frames[number] for number in ranges)
         return Progress(
             stage=progress.stage,
             step=progress.step,
             done=sum(latest.done for latest in ranges.values()),
-            total=total + unheard if total else 0,
+            total=round(total * sum(self._frames) / heard) if heard else total,
             figures=progress.figures,
         )
