@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from seamline.errors import InvalidInput
 from seamline.storage.artifact import Artifact
 from seamline.storage.framepack import Frames, decode_frames
 from seamline.storage.store import Store
@@ -72,6 +73,8 @@ class Alignment:
     @classmethod
     def open(cls, store: Store, ref: ArtifactRef) -> "Alignment":
         """Opens an alignment; raises as `Artifact.open`."""
+        if not ref.uri:
+            raise InvalidInput("the request names no alignment", field="alignment")
         return cls(Artifact.open(store, ref, stage="align"))
 
     @property

@@ -32,6 +32,8 @@ class Inversion:
     @classmethod
     def open(cls, store: Store, ref: ArtifactRef) -> "Inversion":
         """Opens an inversion; raises as `Artifact.open`."""
+        if not ref.uri:
+            raise InvalidInput("the request names no inversion", field="inversion")
         return cls(Artifact.open(store, ref, stage="invert"))
 
     @property

@@ -1,0 +1,132 @@
+"""The stitcher over its socket."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from seamline_inverter.inversion import invert
+from seamline_inverter.pivotal_tuning import TuningConfig
+from seamline_stitcher.config import StitcherConfig
+from seamline_stitcher.servicer import StitcherServicer
+
+from seamline.bundles import Bundle
+from seamline.client import call_stage, open_channel
+from seamline.errors import InvalidInput, Precondition, UnknownEdit
+from seamline.job import Job
+from seamline.rpc.server import started
+from seamline.storage import Artifact, Store, decode_frames, open_store
+from seamline.v1.media_pb2 import ArtifactRef, Edit, FrameRange, Progress
+from seamline.v1.stitcher_pb2 import StitchOptions, StitchRequest, StitchResult
+from seamline.v1.stitcher_pb2_grpc import StitcherServiceStub, add_StitcherServiceServicer_to_server
+from tests.asynchronous import asynchronous
+from tests.calling import AT_ONCE
+from tests.fakes.alignment import put_alignment
+from tests.fakes.bundle import NAME, tiny_bundle
+
+SERVICE = "seamline.v1.StitcherService"
+
+
+@dataclass
+class Ready:
+    """A store with an alignment and its inversion."""
+
+    url: str
+    store: Store
+    bundle: Bundle
+    alignment: ArtifactRef
+    inversion: ArtifactRef
+
+    def request(
+        self, *edits: tuple[str, float], frames: tuple[int, int] = (0, 4), **options: Any
+    ) -> StitchRequest:
+        """A request, by default for the first four frames."""
+        return StitchRequest(
+            alignment=self.alignment,
+            inversion=self.inversion,
+            bundle=NAME,
+            edits=[Edit(name=name, strength=strength) for name, strength in edits],
+            range=FrameRange(start=frames[0], end=frames[1]),
+            options=StitchOptions(**options),
+        )
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
+    folder = Path(tmp_path_factory.mktemp("stitcher"))
+    bundle, url = tiny_bundle(folder / "bundles"), f"file://{folder}/store"
+    store = open_store(url)
+    alignment = put_alignment(store, bundle)
+    inversion = invert(store, bundle, alignment, TuningConfig(max_passes=1, batch_size=4), Job("invert")).ref
+    return Ready(url, store, bundle, alignment, inversion)
+
+
+@asynccontextmanager
+async def serving(ready: Ready) -> AsyncIterator[StitcherServiceStub]:
+    bundles = ready.bundle.directory.parent
+    config = StitcherConfig(host="127.0.0.1", port=0, metrics_port=0, store=ready.url, bundles_path=bundles)
+
+    def register(server: grpc.aio.Server) -> None:
+        add_StitcherServiceServicer_to_server(StitcherServicer(config, open_store(config.store)), server)
+
+    async with (
+        started(config, register, SERVICE) as ports,
+        open_channel(f"127.0.0.1:{ports.grpc}") as channel,
+    ):
+        yield StitcherServiceStub(channel)
+
+
+async def call(stub: StitcherServiceStub, message: StitchRequest) -> list[Progress | StitchResult]:
+    return [event async for event in call_stage(stub.Stitch, message, "stitcher:1", retry=AT_ONCE)]
+
+
+@asynchronous
+async def test_stitches_a_range_and_tells_of_its_progress(ready: Ready) -> None:
+    message = ready.request(("smile", 1.5), frames=(0, 8), max_steps=3)
+    async with serving(ready) as stub:
+        *progress, result = await call(stub, message)
+        *_, again = await call(stub, message)
+    assert (result.range.start, result.range.end, result.steps) == (0, 8, 24)
+    assert again.stitched == result.stitched
+    assert any(message.step == "stitch" and "border_loss" in message.figures for message in progress)
+    artifact = Artifact.open(ready.store, result.stitched, stage="stitch")
+    edited = decode_frames(artifact.read_part("frames-000004-000008"))
+    source = decode_frames(
+        Artifact.open(ready.store, ready.alignment, "align").read_part("frames-000004-000008")
+    )
+    assert edited.shape == source.shape
+    assert (np.abs(edited.astype(int) - source).max((1, 2, 3)) > 0).all()
+
+
+@asynchronous
+async def test_options_reach_the_tuning(ready: Ready) -> None:
+    async with serving(ready) as stub:
+        *_, naive = await call(stub, ready.request(("age", 1.0), disable_stitching=True))
+        *_, soon = await call(stub, ready.request(("age", 1.0), target_border_loss=99.0))
+    assert naive.steps == soon.steps == 0
+    meta = Artifact.open(ready.store, naive.stitched, stage="stitch").meta
+    assert meta["stitching"] is False
+    assert meta["edits"] == [["age", 1.0]]
+
+
+@asynchronous
+async def test_says_what_is_wrong_with_a_request(ready: Ready) -> None:
+    async with serving(ready) as stub:
+        with pytest.raises(InvalidInput, match="which has 10") as caught:
+            await call(stub, ready.request(("age", 1.0), frames=(8, 12)))
+        assert caught.value.field == "range"
+        with pytest.raises(InvalidInput, match="which has 10"):
+            await call(stub, ready.request(("age", 1.0), frames=(0, 0)))
+        with pytest.raises(UnknownEdit, match="strengths from") as caught:
+            await call(stub, ready.request(("smile", 50.0)))
+        assert caught.value.field == "edits[0].strength"
+        with pytest.raises(InvalidInput, match="max_steps"):
+            await call(stub, ready.request(("smile", 1.0), max_steps=0))
+        message = ready.request(("smile", 1.0))
+        message.alignment.CopyFrom(put_alignment(ready.store, ready.bundle, video="other"))
+        with pytest.raises(Precondition, match="another alignment"):
+            await call(stub, message)
