@@ -1,7 +1,8 @@
 """Cameras: similarities from the plane through the head's origin to pixels.
 
-A head is seen in perspective from `DISTANCE` head units; x' = x D/(D-z), y' = -y D/(D-z) (y down) is the plane.
-Pixel coordinates are continuous: the centre of pixel (i, j) lies at (i + 0.5, j + 0.5), as in PIL's transforms.
+A head is seen in perspective from `DISTANCE` head units; x' = x D/(D-z), y' = -y D/(D-z) (y down) is the
+plane. Pixel coordinates are continuous: the centre of pixel (i, j) lies at (i + 0.5, j + 0.5), as in PIL's
+transforms.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ def to_plane(points: Floats) -> Floats:
 
 
 def aligned_axes(landmarks: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return centre c and half axes x, y (2,) of the FFHQ crop (Karras et al. 2019) from landmarks (68, 2)."""
+    """Return centre and half axes x, y (2,) of the FFHQ crop (Karras et al. 2019) of landmarks (68, 2)."""
     left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
     eyes, across = (left + right) * 0.5, right - left
     down = (landmarks[48] + landmarks[54]) * 0.5 - eyes

@@ -1,14 +1,9 @@
 """Curves on the face in its frontal (x, y) plane: lids, brows, lips. Skin, holes and landmarks share them."""
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
+from training.renderer.compiled import fast
 from training.renderer.shape import Shape
-
-fast: Any = njit(cache=True, fastmath=True, nogil=True)
-"""numba's decorator, once, for the whole renderer."""
 
 
 @fast
@@ -27,7 +22,7 @@ def bump(x: float, y: float, sx: float, sy: float) -> float:
 
 @fast
 def lids(s: Shape, x: float) -> tuple[float, float, float]:
-    """Return upper lid y, lower lid y and t in (-1 inner, 1 outer) at x on either side; equal ys beyond corners."""
+    """Return upper lid y, lower lid y and t in (-1 inner, 1 outer) at x on either side."""
     t = (abs(x) - s.eye_x) / s.eye_w
     base = s.eye_y + s.eye_tilt * t
     q = max(0.0, 1.0 - t * t)
@@ -41,10 +36,11 @@ def lids(s: Shape, x: float) -> tuple[float, float, float]:
 
 @fast
 def lips(s: Shape, x: float) -> tuple[float, float, float, float, float]:
-    """Return y of upper outer, upper inner, lower inner, lower outer lip contour and |t| (1 at the corners)."""
+    """Return y of the upper outer, upper inner, lower inner, lower outer contour, and |t| (1: corner)."""
     t = min(1.0, abs(x) / s.mouth_w)
     q = 1.0 - t * t
-    line = s.mouth_y + s.lift * (t**1.7 - 0.28) - 0.012 * np.exp(-((t / 0.25) ** 2)) * (1.0 - min(1.0, s.gap * 8))
+    dip = 0.012 * np.exp(-((t / 0.25) ** 2)) * (1.0 - min(1.0, s.gap * 8))
+    line = s.mouth_y + s.lift * (t**1.7 - 0.28) - dip
     gap = s.gap * q**0.62
     inner_up = line + 0.26 * gap
     inner_low = line - 0.74 * gap

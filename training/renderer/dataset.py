@@ -1,4 +1,4 @@
-"""Renders a training set into memory-mappable shards: `python -m training.renderer.dataset --out runs/dataset`.
+"""Renders a training set into memory-mappable shards: `python -m training.renderer.dataset --out FOLDER`.
 
 Sample i of a set depends on the seed and i alone, so shards can be rendered anywhere, in any order, again.
 """

@@ -1,9 +1,10 @@
-"""Hair as one sculpted sheet of strands from the crown to the hairline or, where long, hanging beside the face."""
+"""Hair as one sculpted sheet of strands from the crown to the hairline or, where long, hanging down."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer.contours import fast, smooth
+from training.renderer.compiled import fast
+from training.renderer.contours import smooth
 from training.renderer.hairline import hair_end
 from training.renderer.head import TOP, base
 from training.renderer.shape import Shape
@@ -18,7 +19,7 @@ _AZIMUTHS = np.array([0.0, 0.92, 1.42, np.pi])
 
 @fast
 def fill_hair(s: Shape, points: Floats, data: Floats) -> None:
-    """Write points (R*C, 3) and data (R*C, 4): azimuth, share of the strand, share left to the tip, height."""
+    """Write points (R*C, 3) and data (R*C, 5): azimuth, share of the strand, length left, height."""
     quarter = 0.5 * np.pi
     for j in range(HAIR_COLUMNS):
         q = 2.0 * j / (HAIR_COLUMNS - 1) - 1.0
@@ -58,7 +59,8 @@ def _strand(s: Shape, azimuth: float, latitude: float, along: float, total: floa
     thick *= 1.0 - 0.38 * groove * smooth(0.2, 0.4, y)
     wave = 0.034 * s.hair_wave * np.sin(along * 9.0 + 1.5 * np.sin(azimuth * 2.0)) * smooth(0.3, 1.0, along)
     lock = 0.017 * np.cos(azimuth * 11.0 + 0.6) * smooth(0.5, 1.3, along)
-    grown = smooth(0.2, 0.9, s.hair)  # a buzz cut is an even layer, or patches of it would sink into the scalp
+    # a buzz cut is an even layer, or patches of it would sink into the scalp
+    grown = smooth(0.2, 0.9, s.hair)
     thick = 0.12 + (thick + wave + lock - 0.12) * grown
     offset = thick * round_off * s.hair - 0.035 * (1.0 - round_off) - 0.035 * (1.0 - s.hair)
     ux, uy, uz = x / 0.8, (y - 0.05) / 1.1 if y > 0.05 else 0.0, z / 0.9

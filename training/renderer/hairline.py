@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from training.renderer.contours import fast, smooth
+from training.renderer.compiled import fast
+from training.renderer.contours import smooth
 from training.renderer.shape import Shape
 
 _ANGLES = np.radians([0.0, 22.0, 40.0, 54.0, 64.0, 74.0, 82.0, 90.0, 98.0, 112.0, 140.0, 180.0])

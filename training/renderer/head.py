@@ -1,9 +1,10 @@
-"""The head: a smooth base surface over (azimuth, latitude) and a relief of face features in the (x, y) plane."""
+"""The head: a smooth base surface over (azimuth, latitude) and a relief of features in the (x, y) plane."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer.contours import brow, bump, fast, lids, lips, smooth
+from training.renderer.compiled import fast
+from training.renderer.contours import brow, bump, lids, lips, smooth
 from training.renderer.hairline import hair_end
 from training.renderer.shape import Shape
 
@@ -104,7 +105,8 @@ def relief(s: Shape, x: float, y: float, z: float) -> tuple[float, float]:
     socket = bump(ex + 0.01, ey - 0.01, 0.205, 0.150)
     z += nose + mouth - 0.150 * socket
     z += s.ridge * bump(ex * 0.8, y - 0.21 - 0.25 * (s.brow_y - 0.24), 0.24, 0.075)
-    z += (0.045 + s.cheek + 0.055 * max(0.0, s.smile)) * bump(ax - 0.45, y + 0.26 - 0.03 * s.smile, 0.18, 0.16)
+    cheek = 0.045 + s.cheek + 0.055 * max(0.0, s.smile)
+    z += cheek * bump(ax - 0.45, y + 0.26 - 0.03 * s.smile, 0.18, 0.16)
     z += s.chin * bump(x, y + s.lower - 0.16, 0.20, 0.14)
     z -= 0.030 * bump(x, y - s.mouth_y + s.lip_low + s.gap * 0.74 + 0.085, 0.18, 0.045)
     z -= s.age * 0.035 * bump(ax - 0.47, y + 0.60, 0.12, 0.16)

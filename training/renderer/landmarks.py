@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer.contours import brow, fast, lids, lips, smooth
+from training.renderer.compiled import fast
+from training.renderer.contours import brow, lids, lips, smooth
 from training.renderer.head import base, relief, surface
 from training.renderer.shape import Shape
 
@@ -70,7 +71,7 @@ def _set_mouth(s: Shape, out: Floats) -> None:
 
 @fast
 def jaw_landmarks(s: Shape, turned: Floats) -> Floats:
-    """Return unposed points 0-16 (17, 3): per height the jaw's outermost point as seen under rotation (3, 3)."""
+    """Return unposed points 0-16 (17, 3): per height the jaw's outermost point seen under a rotation."""
     out = np.empty((17, 3))
     for i in range(17):
         side = (i - 8.0) / 8.0

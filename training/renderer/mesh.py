@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.renderer import hair, head, parts
-from training.renderer.contours import fast, smooth
+from training.renderer.compiled import fast
+from training.renderer.contours import smooth
 from training.renderer.shape import Shape
 
 Floats = NDArray[np.float64]

@@ -1,11 +1,12 @@
-"""Albedo and parsing class of every part, painted in the surface's own coordinates with soft one-pixel edges."""
+"""Albedo and parsing class of every part, painted in surface coordinates with soft one-pixel edges."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer.contours import brow, bump, fast, lids, lips, smooth
+from training.renderer.compiled import fast
+from training.renderer.contours import brow, bump, lids, lips, smooth
 from training.renderer.shape import Shape
 
 Floats = NDArray[np.float64]
@@ -43,7 +44,8 @@ def _wrinkles(s: Shape, x: float, y: float) -> float:
     ax = abs(x)
     grin = max(0.0, s.smile)
     dark = 0.0
-    q = (s.nose_y + 0.02 - y) / (s.nose_y - s.mouth_y + 0.12)  # nasolabial fold: wing of the nose to the mouth corner
+    # the nasolabial fold, from the wing of the nose to the mouth corner
+    q = (s.nose_y + 0.02 - y) / (s.nose_y - s.mouth_y + 0.12)
     if -0.15 < q < 1.25:
         fold = s.nose_w + 0.065 + (s.mouth_w + 0.075 - s.nose_w - 0.065) * max(0.0, q) ** 0.8
         strength = (0.07 + 0.38 * s.age + 0.24 * grin) * smooth(-0.15, 0.15, q) * smooth(1.25, 0.7, q)
@@ -53,18 +55,21 @@ def _wrinkles(s: Shape, x: float, y: float) -> float:
         if y > s.brow_y + 0.08:
             rise = y - s.brow_y - 0.02 * np.cos(x * 7.0) - 0.13
             wave = 0.5 + 0.5 * np.cos(min(2.9, max(-0.45, rise / 0.085)) * 2.0 * np.pi)
-            dark += 0.42 * age * wave**4 * smooth(0.5, 0.25, ax) * smooth(-0.04, 0.0, rise) * smooth(0.24, 0.19, rise)
+            inside = smooth(0.5, 0.25, ax) * smooth(-0.04, 0.0, rise) * smooth(0.24, 0.19, rise)
+            dark += 0.42 * age * wave**4 * inside
         ex, ey = ax - s.eye_x, y - s.eye_y
         if ex > s.eye_w and abs(ey) < 0.15 and ex < s.eye_w + 0.2:
             ray = np.arctan2(ey, ex - s.eye_w + 0.10) / 0.36
             fan = (0.5 + 0.5 * np.cos(ray * 2.0 * np.pi)) ** 3 * smooth(1.35, 1.0, abs(ray))
-            dark += 0.36 * (age + 0.3 * grin) * fan * smooth(0.0, 0.05, ex - s.eye_w) * smooth(0.17, 0.08, ex - s.eye_w)
+            inside = smooth(0.0, 0.05, ex - s.eye_w) * smooth(0.17, 0.08, ex - s.eye_w)
+            dark += 0.36 * (age + 0.3 * grin) * fan * inside
         bag = ((ex + 0.01) / 0.165) ** 2
         if bag < 1.0:
             line = -s.eye_low - 0.035 - 0.065 * (1.0 - bag) ** 0.5
             dark += 0.36 * age * np.exp(-(((ey - line) / 0.017) ** 2)) * (1.0 - bag) ** 0.5
         jowl = s.mouth_w + 0.05 + 0.12 * (s.mouth_y - y)
-        dark += 0.30 * age * np.exp(-(((ax - jowl) / 0.022) ** 2)) * bump(0.0, y - s.mouth_y + 0.17, 1.0, 0.07)
+        inside = bump(0.0, y - s.mouth_y + 0.17, 1.0, 0.07)
+        dark += 0.30 * age * np.exp(-(((ax - jowl) / 0.022) ** 2)) * inside
     frown = max(0.0, s.frown) + 0.5 * max(0.0, s.age - 0.4)
     dark += 0.45 * frown * np.exp(-(((ax - 0.055) / 0.012) ** 2)) * bump(0.0, y - s.brow_y, 1.0, 0.06)
     return min(0.75, dark)
@@ -132,20 +137,22 @@ def skin(s: Shape, c: Palette, d: Floats, pixel: float) -> tuple[Triple, float, 
             up, inner_up, inner_low, low, t = lips(s, x)
             if t < 1.0:
                 edge = smooth(-0.006 - pixel, 0.006 + pixel, min(up - y, y - low))
-                seam = np.exp(-(((y - 0.5 * (inner_up + inner_low)) / (0.010 + 0.5 * (inner_up - inner_low))) ** 2))
-                tone = times(c.lips, 0.86, 0.82, 0.82) if y > 0.5 * (inner_up + inner_low) else c.lips
+                middle = 0.5 * (inner_up + inner_low)
+                seam = np.exp(-(((y - middle) / (0.010 + 0.5 * (inner_up - inner_low))) ** 2))
+                tone = times(c.lips, 0.86, 0.82, 0.82) if y > middle else c.lips
                 tone = mix(tone, times(c.lips, 0.22, 0.15, 0.15), seam * 0.8)
                 colour = mix(colour, tone, edge)
                 gloss += 0.14 * edge
                 if edge > 0.5:
-                    label = U_LIP if y > 0.5 * (inner_up + inner_low) else L_LIP
+                    label = U_LIP if y > middle else L_LIP
         elif y > -0.3:
             lash, crease = _eye_lines(s, x, y, pixel)
             colour = times(colour, 1.0 - crease, 1.0 - 1.15 * crease, 1.0 - 1.15 * crease)
             colour = mix(colour, (0.012, 0.009, 0.008), lash)
             brow_y, half, t = brow(s, x)
             if abs(t) < 1.1 and half > 0.0:
-                cover = smooth(half + 0.006 + pixel, half - 0.004 - pixel, abs(y - brow_y)) * min(1.0, half * 60.0)
+                cover = smooth(half + 0.006 + pixel, half - 0.004 - pixel, abs(y - brow_y))
+                cover *= min(1.0, half * 60.0)
                 tone = times(c.hair, 0.55, 0.52, 0.50)
                 colour = mix(colour, tone, 0.94 * cover)
                 gloss *= 1.0 - cover
@@ -158,7 +165,7 @@ def skin(s: Shape, c: Palette, d: Floats, pixel: float) -> tuple[Triple, float, 
 
 
 @fast
-def eyeball(s: Shape, c: Palette, d: Floats, light_x: float, light_y: float, pixel: float) -> tuple[Triple, float, float]:
+def eyeball(s: Shape, c: Palette, d: Floats, light_x: float, pixel: float) -> tuple[Triple, float, float]:
     """Return colour, added highlight and ambient occlusion of an eyeball at surface data `d`."""
     soft = pixel / s.eye_r * 0.8
     gx, gy = s.gaze_x, s.gaze_y

@@ -109,9 +109,13 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _flat("yaw", "pose", "degrees; turned to the image's left or right", -25.0, 25.0),
     _flat("pitch", "pose", "degrees; looking down or up", -14.0, 14.0),
     Parameter(
-        name="roll", group="pose", low=-30.0, high=30.0, fixed=0.0,
+        name="roll",
+        group="pose",
+        low=-30.0,
+        high=30.0,
+        fixed=0.0,
         meaning="degrees; head tilted to the image's left or right (videos only)",
-    ),  # fmt: skip
+    ),
     _flat("light_azimuth", "light", "key light from the image's left or right"),
     _bell("light_elevation", "light", "key light from below eye level to above", 0.0, 1.0),
     _bell("light_intensity", "light", "dim to bright"),

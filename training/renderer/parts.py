@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer.contours import fast, smooth
+from training.renderer.compiled import fast
+from training.renderer.contours import smooth
 from training.renderer.head import surface
 from training.renderer.shape import Shape
 
@@ -72,7 +73,7 @@ def fill_ear(s: Shape, side: float, points: Floats, data: Floats) -> None:
 
 @fast
 def fill_bust(s: Shape, cloth: float, points: Floats, data: Floats) -> None:
-    """Write neck and chest, `cloth` 1 for the clothes over them; data: height over the collar, azimuth, y, radius."""
+    """Write neck and chest, `cloth` 1 for clothes over them; data: height over collar, azimuth, y, radius."""
     for i in range(BUST_ROWS):
         q = i / (BUST_ROWS - 1)
         y = np.interp(q, _KNOTS, _HEIGHT)
@@ -151,5 +152,6 @@ def fill_glasses(s: Shape, points: Floats, data: Floats) -> None:
     inner = s.eye_x + 0.015 - 0.255
     for i in range(BRIDGE_STEPS):
         q = 2.0 * i / (BRIDGE_STEPS - 1) - 1.0
-        path[i, 0], path[i, 1], path[i, 2] = inner * q, 0.055 + 0.035 * (1.0 - q * q), 0.875 + 0.05 * (1.0 - q * q)
+        arch = 1.0 - q * q
+        path[i, 0], path[i, 1], path[i, 2] = inner * q, 0.055 + 0.035 * arch, 0.875 + 0.05 * arch
     tube(path, thick, points[k:], data[k:])

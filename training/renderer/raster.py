@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer.contours import fast, in_eye, in_mouth
+from training.renderer.compiled import fast
+from training.renderer.contours import in_eye, in_mouth
 from training.renderer.mesh import CLOTH, HEAD, NECK
 from training.renderer.shape import Shape
 

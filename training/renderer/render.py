@@ -34,7 +34,7 @@ class Rendering:
 def named(params: NDArray[np.floating]) -> dict[str, float]:
     """Return raw parameters (P,) by name, clipped to their rendered ranges."""
     if params.shape != (len(NAMES),):
-        raise ValueError(f"params has shape {params.shape}, expected ({len(NAMES)},): one value per parameter")
+        raise ValueError(f"params has shape {params.shape}, expected ({len(NAMES)},), one value each")
     return dict(zip(NAMES, np.clip(params, LOWS, HIGHS).astype(float).tolist(), strict=True))
 
 
@@ -68,7 +68,7 @@ def _light(p: Mapping[str, float]) -> Light:
 
 
 def _posed(s: Shape, p: Mapping[str, float]) -> tuple[Floats, Floats, Floats, float]:
-    """Return posed points (V, 3), surface data (V, 5), landmarks in the plane (68, 2) and the chin's height."""
+    """Return posed points (V, 3), surface data (V, 5), plane landmarks (68, 2) and the chin's height."""
     points, data = np.zeros((mesh.VERTICES, 3)), np.zeros((mesh.VERTICES, 5))
     mesh.fill(s, AZIMUTHS, LATITUDES, mesh.STARTS, points, data)
     turned = mesh.rotation(p["yaw"], p["pitch"], p["roll"])
@@ -146,6 +146,4 @@ def _draw(
     if opacity > 0.0:
         ids.fill(-1)
         visibility(s, xyz, data, triangles[split:], owners[split:], split, ids, depth)
-        blend_glasses(
-            s, colours, light, xyz, data, normals, triangles, ids, opacity, picture, parsing
-        )
+        blend_glasses(s, colours, light, xyz, data, normals, triangles, ids, opacity, picture, parsing)

@@ -1,4 +1,4 @@
-"""Light: turns visible triangles into colours and parsing classes, once per pixel inside a part, four times at edges."""
+"""Light: turns visible triangles into colours and classes, once a pixel, four times at edges."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from training.renderer import mesh
 from training.renderer import paint as paints
-from training.renderer.contours import fast, smooth
+from training.renderer.compiled import fast
+from training.renderer.contours import smooth
 from training.renderer.paint import Palette, Triple, eyeball, mix, mouth, skin, times
 from training.renderer.shape import Shape
 
@@ -89,7 +90,7 @@ def shade_point(
         r, g, b = lit(light, colour, n, shade, gloss, 0.22)
         return r, g, b, label
     if part == mesh.EYE_LEFT or part == mesh.EYE_RIGHT:
-        colour, spark, shade = eyeball(s, c, d, light.x, light.y, pixel)
+        colour, spark, shade = eyeball(s, c, d, light.x, pixel)
         r, g, b = lit(light, colour, n, shade, 0.10, 0.0)
         return r + spark, g + spark, b + spark, paints.L_EYE if part == mesh.EYE_LEFT else paints.R_EYE
     if part == mesh.MOUTH:
@@ -141,14 +142,15 @@ def interpolate(
 @fast
 def _face_viewer(part: int, n: Floats) -> None:
     """Turn the normals of thin or open parts to the viewer."""
-    if n[2] < 0.0 and (part == mesh.HAIR or part == mesh.EAR_LEFT or part == mesh.EAR_RIGHT or part == mesh.GLASSES):
+    thin = part == mesh.HAIR or part == mesh.EAR_LEFT or part == mesh.EAR_RIGHT or part == mesh.GLASSES
+    if thin and n[2] < 0.0:
         n[2] = -n[2]  # mirrored, not negated: shading stays continuous around a fold
 
 
 @fast
 def shade_picture(
-    s: Shape, c: Palette, light: Light, xyz: Floats, data: Floats, normals: Floats, triangles: Ints, owners: Ints,
-    ids: Ints, pixel: float, chin: float, picture: Floats, parsing: NDArray[np.uint8],
+    s: Shape, c: Palette, light: Light, xyz: Floats, data: Floats, normals: Floats, triangles: Ints,
+    owners: Ints, ids: Ints, pixel: float, chin: float, picture: Floats, parsing: NDArray[np.uint8],
 ) -> None:  # fmt: skip
     """Shade ids (2H, 2W) over the background in `picture` (H, W, 3, linear); write parsing (H, W)."""
     d, n = np.empty(5), np.empty(3)
@@ -201,8 +203,8 @@ def _majority(labels: NDArray[np.int64], votes: NDArray[np.int64]) -> int:
 
 @fast
 def blend_glasses(
-    s: Shape, c: Palette, light: Light, xyz: Floats, data: Floats, normals: Floats, triangles: Ints, ids: Ints,
-    opacity: float, picture: Floats, parsing: NDArray[np.uint8],
+    s: Shape, c: Palette, light: Light, xyz: Floats, data: Floats, normals: Floats, triangles: Ints,
+    ids: Ints, opacity: float, picture: Floats, parsing: NDArray[np.uint8],
 ) -> None:  # fmt: skip
     """Blend the glasses' own layer of ids (2H, 2W) over `picture` with `opacity`."""
     d, n = np.empty(5), np.empty(3)
@@ -213,9 +215,8 @@ def blend_glasses(
             for q in range(4):
                 tri = ids[2 * y + q // 2, 2 * x + q % 2]
                 if tri >= 0:
-                    interpolate(
-                        xyz, data, normals, triangles[tri], 2.0 * x + q % 2 + 0.5, 2.0 * y + q // 2 + 0.5, d, n
-                    )
+                    sx, sy = 2.0 * x + q % 2 + 0.5, 2.0 * y + q // 2 + 0.5
+                    interpolate(xyz, data, normals, triangles[tri], sx, sy, d, n)
                     _face_viewer(mesh.GLASSES, n)
                     sr, sg, sb, _ = shade_point(s, c, light, mesh.GLASSES, d, n, 0.01, 0.0)
                     r, g, b, hits = r + sr, g + sg, b + sb, hits + 1
@@ -229,10 +230,8 @@ def blend_glasses(
 
 
 @fast
-def fill_background(
-    picture: Floats, to_crop: Floats, first: Triple, second: Triple, angle: float
-) -> None:
-    """Fill `picture` with a smooth gradient anchored to the aligned crop by `to_crop` (2, 3), pixel to [0, 1]."""
+def fill_background(picture: Floats, to_crop: Floats, first: Triple, second: Triple, angle: float) -> None:
+    """Fill `picture` with a gradient anchored to the aligned crop by `to_crop` (2, 3), pixels to [0, 1]."""
     ca, sa = np.cos(angle), np.sin(angle)
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):
@@ -261,4 +260,5 @@ def to_srgb(picture: Floats, image: NDArray[np.uint8]) -> None:
         for x in range(picture.shape[1]):
             for m in range(3):
                 v = max(0.0, picture[y, x, m])
-                image[y, x, m] = _DARK[int(v * 65536.0)] if v < 0.0624 else _ENCODING[min(4095, int(v * 2048.0 + 0.5))]
+                bright = min(4095, int(v * 2048.0 + 0.5))
+                image[y, x, m] = _DARK[int(v * 65536.0)] if v < 0.0624 else _ENCODING[bright]

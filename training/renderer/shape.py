@@ -1,7 +1,7 @@
 """Geometry of one face as plain numbers in head units, derived from its parameters.
 
-Head units: the origin lies between the eyes' heights inside the skull, x to the image's right, y up, z towards
-the viewer of a frontal head; a head is about 2.3 units high.
+Head units: the origin lies inside the skull at the eyes' height, x to the image's right, y up, z towards the
+viewer of a frontal head; a head is about 2.3 units high.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from training.renderer.render import Rendering, render
 
 Image = NDArray[np.uint8]
 _SWEEP = np.linspace(-2.0, 2.0, 7)
-_COLOURS: Image = (cv2.applyColorMap(np.arange(0, 247, 13, dtype=np.uint8)[:, None], cv2.COLORMAP_HSV))[:19, 0]
+_COLOURS: Image = cv2.applyColorMap(np.arange(0, 247, 13, dtype=np.uint8)[:, None], cv2.COLORMAP_HSV)[:, 0]
 
 
 def with_landmarks(rendering: Rendering) -> Image:
@@ -45,7 +45,8 @@ def contact_sheet(seed: int, size: int, rows: int, attributes: Sequence[str]) ->
     grid.append([with_landmarks(f) for f in faces[:columns]])
     grid.append([with_parsing(f) for f in faces[:columns]])
     neutral = np.zeros(len(NAMES), np.float32)
-    for name, value in {"glasses": -1.0, "beard": -0.8, "age": -1.2, "mouth_open": -1.2, "skin_tone": 0.8}.items():
+    plain = {"glasses": -1.0, "beard": -0.8, "age": -1.2, "mouth_open": -1.2, "skin_tone": 0.8}
+    for name, value in plain.items():
         neutral[INDEX[name]] = value
     for name in attributes:
         z = np.tile(neutral, (columns, 1))
