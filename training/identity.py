@@ -6,7 +6,6 @@ which a few hundred classes alone would not teach, and learns from portraits of 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -68,16 +67,20 @@ class People:
     """Who is on them (N,), counted from 0."""
 
     @classmethod
-    def split(cls, root: Path) -> "tuple[People, People]":
-        """People to train on, and people that are held out."""
-        portraits = Portraits.all(root)
-        z = portraits.rows("z", np.arange(len(portraits)))[:, COLUMNS]
+    def of(cls, portraits: Portraits) -> "People":
+        """Everyone on the portraits."""
+        rows = np.arange(len(portraits))
+        z = portraits.rows("z", rows)[:, COLUMNS]
         _, person = np.unique(z.round(4), axis=0, return_inverse=True)
-        bound = int((person.max() + 1) * (1 - HELD_OUT))
-        seen, unseen = np.flatnonzero(person < bound), np.flatnonzero(person >= bound)
+        return cls(portraits=portraits, rows=rows, person=person)
+
+    def split(self) -> "tuple[People, People]":
+        """People to train on, and people that are held out."""
+        bound = int((self.person.max() + 1) * (1 - HELD_OUT))
+        seen, unseen = self.person < bound, self.person >= bound
         return (
-            cls(portraits=portraits, rows=seen, person=person[seen]),
-            cls(portraits=portraits, rows=unseen, person=person[unseen] - bound),
+            People(portraits=self.portraits, rows=self.rows[seen], person=self.person[seen]),
+            People(portraits=self.portraits, rows=self.rows[unseen], person=self.person[unseen] - bound),
         )
 
 
@@ -135,7 +138,7 @@ def main() -> None:
     second = ("portraits", "shards of people seen once")
     asked = options("identity", __doc__, LoopConfig(minutes=8, learning_rate=2e-3, weight_decay=0.05), second)
     assert asked.second is not None
-    training, held_out = People.split(asked.data)
+    training, held_out = People.of(Portraits.all(asked.data)).split()
     module = Recogniser(ArcFace(ArcFaceConfig(**CONFIG)), int(training.person.max()) + 1)
     strangers, _ = Portraits.split(asked.second)
     batches = IdentityBatches(people=training, strangers=strangers, seed=asked.loop.seed)

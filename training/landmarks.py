@@ -17,7 +17,7 @@ from training.data import Portraits
 from training.loop import Batch, LoopConfig, train
 from training.metrics import landmark_error
 
-CONFIG = {"input_size": 128, "width": 16, "head_width": 48}
+CONFIG = {"input_size": 128, "width": 24, "head_width": 64}
 SIZE = 128
 CROP_FACTOR = 1.5
 """Side of the crop over the longer side of the landmarks' bounding box, when a face is looked at."""

@@ -120,7 +120,7 @@ def _step(module: nn.Module, loss: Loss, batch: Batch, optimiser: torch.optim.Op
     value.backward()
     nn.utils.clip_grad_norm_(module.parameters(), 5.0)
     optimiser.step()
-    return float(value)
+    return float(value.detach())
 
 
 def _resume(out: Path, state: Mapping[str, nn.Module | torch.optim.Optimizer]) -> Progress:

@@ -85,9 +85,9 @@ def evaluate(network: nn.Module, portraits: Portraits, count: int = 200) -> dict
 def overlay(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Crops (N, S, S, 3) with their classes (N, S, S) in colours, side by side (S, N * S, 3)."""
     hues = np.arange(len(CLASSES)) * 67 % 180
-    palette = cv2.cvtColor(np.stack([hues, 0 * hues + 220, 0 * hues + 230], -1)[None].astype(np.uint8),
-                           cv2.COLOR_HSV2RGB)[0]  # fmt: skip
-    return np.concatenate([image // 2 + palette[label] // 2 for image, label in zip(images, labels)], axis=1)  # noqa: B905
+    colours = np.stack([hues, 0 * hues + 220, 0 * hues + 230], axis=-1)[None].astype(np.uint8)
+    palette = cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)[0]
+    return np.concatenate(list(images // 2 + palette[labels] // 2), axis=1)
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
 As in LPIPS (Zhang et al. 2018, arXiv:1801.03924) the features come from another task - here the renderer's
 parameters and the classes of the pixels - and only the weights per channel are fitted, to judgements that are
-known by construction: of two damaged copies of a portrait the one damaged more is worse, a small shift or tint
-is better than a blur, and of two other portraits the one with nearer parameters is the closer one.
+known by construction: of two damaged copies of a portrait the one damaged more is worse, a small shift or
+tint is better than a blur, and of two other portraits the one with nearer parameters is the closer one.
 """
 
 from typing import cast
