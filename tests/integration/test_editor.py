@@ -1,0 +1,242 @@
+"""The editor over real sockets, with stages whose work takes no time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+import pytest
+from seamline_editor.config import EditorConfig
+from seamline_editor.servicer import EditorServicer
+
+from seamline.client import Client, Retry
+from seamline.errors import NoFace, NotFound, Overloaded, ServiceUnavailable, StoreUnavailable, UnknownEdit
+from seamline.rpc.server import started
+from seamline.storage import fetch_object, open_store, put_object
+from seamline.v1.editor_pb2 import EditVideoResult
+from seamline.v1.editor_pb2_grpc import add_EditorServiceServicer_to_server
+from seamline.v1.media_pb2 import ArtifactRef
+from seamline.video import probe, read_frames
+from tests.asynchronous import asynchronous
+from tests.fakes.alignment import HEIGHT, WIDTH, drawn_frame, put_alignment
+from tests.fakes.bundle import tiny_bundle
+from tests.fakes.stages import Stages, served
+from tests.fakes.stitched import STITCHED
+from tests.unit.video.films import film, packets
+
+AT_ONCE = Retry(connect_seconds=10, repeats=0, patience_seconds=0)
+SMILE = {"smile": 2.0}
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bundles")
+    tiny_bundle(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return film(tmp_path_factory.mktemp("clip") / "clip.mp4", count=10, size=(WIDTH, HEIGHT), sound="aac")
+
+
+@dataclass
+class World:
+    """An editor, its stage replicas and the store they share."""
+
+    client: Client
+    replicas: list[Stages]
+    video: ArtifactRef
+
+    @property
+    def calls(self):
+        return [call for stages in self.replicas for call in stages.calls]
+
+    def edit(self, edits=SMILE, **options):
+        return self.client.edit_video(self.video, edits, bundle="tiny-64", **options)
+
+    async def edited(self, edits=SMILE):
+        return [event async for event in self.edit(edits)]
+
+
+@pytest.fixture
+def world(tmp_path, bundles, clip):
+    """Makes a World; `async with world(replicas=2) as w`."""
+    store = open_store((tmp_path / "store").as_uri())
+    video = put_object(store, "videos/clip/source.mp4", clip)
+
+    @asynccontextmanager
+    async def make(replicas=1, dead=(), **aligned) -> AsyncIterator[World]:
+        alignment = put_alignment(store, tiny(bundles), **aligned)
+        async with AsyncExitStack() as stack:
+            stages = [Stages(store, alignment) for _ in range(replicas)]
+            endpoints = [await stack.enter_async_context(served(each)) for each in stages]
+            config = EditorConfig(
+                host="127.0.0.1",
+                port=0,
+                metrics_port=0,
+                drain_seconds=0,
+                store=(tmp_path / "store").as_uri(),
+                bundles_path=bundles,
+                aligner=endpoints[0],
+                inverter=endpoints[0],
+                stitcher=",".join([*dead, *endpoints]),
+                metrics=endpoints[0],
+            )
+
+            def register(server: grpc.aio.Server) -> None:
+                add_EditorServiceServicer_to_server(EditorServicer(config, store), server)
+
+            bound = await stack.enter_async_context(started(config, register, "seamline.v1.EditorService"))
+            client = await stack.enter_async_context(Client(f"127.0.0.1:{bound.grpc}", retry=AT_ONCE))
+            yield World(client, stages, video)
+
+    make.store = store
+    return make
+
+
+def tiny(bundles):
+    from seamline.bundles import load_bundle
+
+    return load_bundle("tiny-64", bundles)
+
+
+def _stages(events):
+    return list(dict.fromkeys(event.stage for event in events[:-1]))
+
+
+@asynchronous
+async def test_an_edit_runs_every_stage_and_tells_what_came_of_it(world):
+    async with world() as w:
+        events = await w.edited()
+    result = events[-1]
+    assert _stages(events) == ["align", "invert", "stitch", "score", "mux"]
+    assert isinstance(result, EditVideoResult)
+    assert result.bundle == "tiny-64"
+    assert set(result.stage_seconds) == {"align", "invert", "stitch", "score", "mux"}
+    assert result.step_seconds["stitch.tune"] == pytest.approx(6.0)  # three ranges of 2 s each
+    assert {"align.detect", "mux.encode"} <= set(result.step_seconds)
+    assert (result.scores.tl_id, result.inversion_figures.psnr_db) == pytest.approx((0.99, 30.0))
+    assert [(call.range.start, call.range.end) for stage, call in w.calls if stage == "stitch"] == [
+        (0, 4),
+        (4, 8),
+        (8, 10),
+    ]
+    stitch_progress = [e for e in events[:-1] if e.stage == "stitch" and e.step == "tune"]
+    assert (stitch_progress[-1].done, stitch_progress[-1].total) == (10, 10)
+
+
+@asynchronous
+async def test_the_video_has_edited_frames_where_a_face_is_and_the_source_elsewhere(world, clip, tmp_path):
+    async with world(hidden=(4, 5, 6, 7)) as w:
+        result = (await w.edited())[-1]
+    assert [(call.range.start, call.range.end) for stage, call in w.calls if stage == "stitch"] == [
+        (0, 4),
+        (8, 10),
+    ]
+    out = tmp_path / "edited.mp4"
+    fetch_object(world.store, result.edited, out)
+    for number, frame in enumerate(read_frames(out)):
+        change = np.abs(frame.astype(int) - drawn_frame(number)).mean()
+        assert change < 4 if 4 <= number < 8 else change == pytest.approx(STITCHED, abs=3)
+    assert probe(out).frame_count == 10
+    assert [data for _, data in packets(out, "audio")] == [data for _, data in packets(clip, "audio")]
+
+
+@asynchronous
+async def test_a_repeated_edit_writes_nothing_again(world):
+    async with world() as w:
+        first, second = [(await w.edited())[-1] for _ in range(2)]
+    assert first.edited == second.edited
+    assert "mux.encode" in first.step_seconds
+    assert "mux.encode" not in second.step_seconds
+
+
+@pytest.mark.parametrize("edits", [{"wings": 1.0}, {"smile": 99.0}])
+@asynchronous
+async def test_an_impossible_edit_is_refused_before_any_work(world, edits):
+    async with world() as w:
+        with pytest.raises(UnknownEdit) as error:
+            await w.edited(edits)
+    assert error.value.field.startswith("edits[0].")
+    assert w.calls == []
+
+
+@asynchronous
+async def test_what_a_stage_refuses_reaches_the_caller_as_it_was(world):
+    async with world() as w:
+        w.replicas[0].failures["align"] = [NoFace("no face in 10 frames", field="video", frames=10)]
+        with pytest.raises(NoFace, match="no face in 10 frames") as error:
+            await w.edited()
+    assert error.value.field == "video"
+    assert error.value.metadata["frames"] == "10"
+    assert [stage for stage, _ in w.calls] == ["align"]
+
+
+@asynchronous
+async def test_ranges_are_stitched_side_by_side_on_all_replicas(world):
+    async with world(replicas=3) as w:
+        await w.edited()
+    assert [sum(stage == "stitch" for stage, _ in replica.calls) for replica in w.replicas] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("error", [Overloaded("full"), ServiceUnavailable("gone"), StoreUnavailable("away")])
+@asynchronous
+async def test_a_range_that_one_replica_refuses_is_done_by_another(world, error):
+    async with world(replicas=2) as w:
+        w.replicas[0].failures["stitch"] = [error]
+        result = (await w.edited())[-1]
+    assert len(result.stitched) == 3
+    assert sum(stage == "stitch" for stage, _ in w.calls) == 4
+
+
+@asynchronous
+async def test_a_dead_endpoint_costs_time_and_nothing_else(world, monkeypatch):
+    monkeypatch.setattr("seamline_editor.replicas.CONNECT_ELSEWHERE_SECONDS", 0.5)
+    async with world(dead=["127.0.0.1:1"]) as w:
+        result = (await w.edited())[-1]
+    assert len(result.stitched) == 3
+
+
+@asynchronous
+async def test_a_failing_range_ends_the_edit_and_the_other_ranges(world):
+    async with world(replicas=2) as w:
+        w.replicas[0].hold = "stitch"
+        w.replicas[1].failures["stitch"] = [NotFound("the inversion is gone")]
+        w.replicas[1].fail_after = w.replicas[0].held
+        with pytest.raises(NotFound, match="inversion is gone"):
+            await w.edited()
+        await _until(lambda: w.replicas[0].cancelled == 1)
+
+
+@pytest.mark.parametrize("stage", ["align", "invert", "stitch", "score"])
+@asynchronous
+async def test_cancelling_the_edit_cancels_the_stage(world, stage):
+    async with world() as w:
+        replica = w.replicas[0]
+        replica.hold = stage
+        edit = asyncio.create_task(w.edited())
+        await replica.held.wait()
+        edit.cancel()
+        await _until(lambda: replica.cancelled == 1)
+
+
+@asynchronous
+async def test_lists_what_the_bundle_can_do(world):
+    async with world() as w:
+        listed = await w.client.list_edits("tiny-64")
+        assert [(e.name, e.min_strength, e.max_strength) for e in listed.edits] == [
+            ("smile", -3.0, 3.0),
+            ("age", -2.0, 4.0),
+        ]
+        with pytest.raises(NotFound, match="tiny-64"):
+            await w.client.list_edits("no-such")
+
+
+async def _until(condition):
+    """Waits for what another task is about to do."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
