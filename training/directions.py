@@ -69,6 +69,7 @@ class EditFigures:
     """Share of the steps through its range that move its attribute the right way, over all faces."""
 
 
+@torch.no_grad()
 def fit(generator: Generator, count: int = 4000, seed: int = 5) -> Tensor:
     """Change of w per standard deviation of every parameter (P, w_dim): least squares over sampled codes."""
     rng = np.random.default_rng((seed, 1))

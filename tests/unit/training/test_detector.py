@@ -29,31 +29,26 @@ def test_the_loss_is_lower_for_the_right_answer():
     def value(output):
         return loss(lambda images: output, {"images": torch.zeros(1), "targets": target})
 
-    assert value(right) < 0.05
+    assert value(right) < 0.1
     assert value(torch.cat([right[:, :1], right[:, 1:] * 2], 1)) > value(right) + 0.5
     assert value(torch.cat([-right[:, :1], right[:, 1:]], 1)) > value(right) + 0.5
 
 
 def test_gradients_reach_every_weight():
     network = FaceDetector(FaceDetectorConfig(width=4, head_width=8))
-    loss(
-        network, {"images": torch.randn(2, 3, 160, 160), "targets": targets(BOXES, 40).expand(2, -1, -1, -1)}
-    ).backward()
+    batch = {"images": torch.randn(2, 3, 160, 160), "targets": targets(BOXES, 40).expand(2, -1, -1, -1)}
+    loss(network, batch).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
 def test_iou_of_distances():
-    a, b = (
-        torch.tensor([1.0, 1, 1, 1])[None, :, None, None],
-        torch.tensor([1.0, 1, 3, 1])[None, :, None, None],
-    )
-    assert float(distance_iou(a, b)) == pytest.approx(0.5)
+    a, b = torch.tensor([1.0, 1, 1, 1]), torch.tensor([1.0, 1, 3, 1])
+    assert float(distance_iou(a[None, :, None, None], b[None, :, None, None])) == pytest.approx(0.5)
 
 
 def test_scoring_counts_hits_misses_and_false_alarms():
-    perfect = decode(
-        torch.cat([(targets(BOXES, 40)[:1] * 0.98 + 0.01).logit(), targets(BOXES, 40)[1:5]])[None]
-    )
+    target = targets(BOXES, 40)
+    perfect = decode(torch.cat([(target[:1] * 0.98 + 0.01).logit(), target[1:5]])[None])
     true = [BOXES.numpy()]
     assert _score(perfect, true)[:2] == (1.0, 0.0)
     assert _score(perfect, [true[0][:1]])[:2] == (1.0, 1.0)

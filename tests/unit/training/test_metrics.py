@@ -14,7 +14,7 @@ from training.metrics import (
 def test_landmark_error_is_in_eye_distances():
     true = np.zeros((1, 68, 2))
     true[0, 42:48, 0] = 10.0
-    found = true + [3.0, 4.0]
+    found = true + np.array([3.0, 4.0])
     assert landmark_error(found, true) == pytest.approx([0.5])
 
 
