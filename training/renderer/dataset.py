@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.renderer.camera import AlignedCamera, Camera, FreeCamera
-from training.renderer.parameters import NAMES, group_indices, sample
+from training.renderer.parameters import INDEX, NAMES, group_indices, sample
 from training.renderer.render import Rendering, render
 
 SHARD: Final = 1000
@@ -37,10 +37,14 @@ class DatasetConfig:
     """FFHQ-aligned crops, or loose boxes around tilted faces as a detector gives them."""
     per_identity: int = 1
     """Consecutive samples that share the identity group."""
+    pose: float = 1.0
+    """Share of the range of yaw and pitch; a generator learns a narrower range far sooner."""
 
     def __post_init__(self) -> None:
         if min(self.count, self.size, self.per_identity) < 1:
             raise ValueError("count, size and per_identity must be at least 1")
+        if not 0.0 <= self.pose <= 1.0:
+            raise ValueError(f"pose must be from 0 to 1, got {self.pose}")
 
 
 def _free_camera(rng: np.random.Generator, size: int) -> FreeCamera:
@@ -60,6 +64,7 @@ def render_sample(config: DatasetConfig, index: int) -> tuple[NDArray[np.float32
     if config.per_identity > 1:
         columns = group_indices("identity")
         params[columns] = sample(identity, 1)[0, columns]
+    params[[INDEX["yaw"], INDEX["pitch"]]] *= config.pose
     camera: Camera = AlignedCamera() if config.framing == "aligned" else _free_camera(rng, config.size)
     return params, render(params, camera, config.size)
 
@@ -127,11 +132,12 @@ def main() -> None:
     parser.add_argument("--framing", choices=("aligned", "free"), default="aligned")
     parser.add_argument("--identities", type=int, help="number of identities, replaces --count")
     parser.add_argument("--per-identity", type=int, default=1)
+    parser.add_argument("--pose", type=float, default=1.0, help="share of the range of yaw and pitch")
     options = parser.parse_args()
     count = options.identities * options.per_identity if options.identities else options.count
     config = DatasetConfig(
         count=count, seed=options.seed, size=options.size, framing=options.framing,
-        per_identity=options.per_identity,
+        per_identity=options.per_identity, pose=options.pose,
     )  # fmt: skip
     for folder in write_dataset(config, options.out, options.workers):
         print(folder, flush=True)

@@ -1,0 +1,166 @@
+"""Train the e4e encoder of a bundle (Tov et al. 2021, arXiv:2102.02766) on rendered portraits.
+
+    python -m training.encoder --data runs/portraits --generator runs/generator/generator-256.pt --out runs/encoder
+
+First the codes are regressed (w is the renderer's standardised parameters, so every portrait's code is known),
+then the pictures that the generator draws from the codes are compared with the portraits as well. As in e4e the
+codes of the layers are one code plus offsets that are kept small, so that edits found in W stay valid.
+"""
+
+import time
+from copy import deepcopy
+from math import cos, pi
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor
+
+from seamline.networks.e4e import E4eConfig, E4eEncoder
+from seamline.networks.stylegan2 import Generator
+from training.data import Batch, Portraits
+from training.generator import config_for, loss_weights, picture_loss, psnr, save
+
+BATCH = 16
+RATE = 1.5e-3
+"""Adam's peak learning rate."""
+EMA = 0.998
+OFFSET_PENALTY = 0.02
+"""Weight of the squared offsets between a layer's code and the image's code."""
+PICTURE_WEIGHT = 4.0
+"""Weight of the picture loss against the code loss, which is about 1 at first."""
+
+def small_config(parameters: int) -> E4eConfig:
+    """The small encoder: half the generator's resolution is enough to read the codes, at a quarter of the cost."""
+    return E4eConfig(
+        input_size=128, generator_resolution=256, w_dim=parameters, width=24, units=(2, 2, 3, 2), style_width=48
+    )
+
+
+def code_loss(codes: Tensor, z: Tensor) -> Tensor:
+    """Huber loss of the mean code against the known one, and the penalty on the layers' offsets."""
+    mean = codes.mean(1)
+    offsets = codes - mean.unsqueeze(1)
+    return F.smooth_l1_loss(mean, z, beta=0.3) + OFFSET_PENALTY * offsets.square().mean()
+
+
+def augment(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Small brightness, contrast and noise changes, so that compressed video is no surprise."""
+    batch = len(images)
+    gain = 1 + 0.04 * torch.randn(batch, 1, 1, 1, generator=rng)
+    shift = 0.03 * torch.randn(batch, 3, 1, 1, generator=rng)
+    noise = 0.02 * torch.rand(batch, 1, 1, 1, generator=rng) * torch.randn(images.shape, generator=rng)
+    return (images * gain + shift + noise).clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+
+
+def predict(encoder: E4eEncoder, images: Tensor) -> Tensor:
+    """Codes (B, L, w_dim) in float32; latent_avg is zero in this domain."""
+    small = F.avg_pool2d(images, images.shape[-1] // encoder.config.input_size)
+    with torch.autocast("cpu", torch.bfloat16):
+        return encoder(small.contiguous(memory_format=torch.channels_last)).float()
+
+
+def draw(generator: Generator, codes: Tensor) -> Tensor:
+    """Pictures of codes, under autocast."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return generator.synthesis(codes, "none")
+
+
+@torch.no_grad()
+def evaluate(encoder: E4eEncoder, generator: Generator | None, held_out: Portraits, count: int = 64) -> str:
+    """Share of the codes' variance explained, and the PSNR of the inversion, on held-out portraits."""
+    residual, scores = [], []
+    for start in range(0, count, 16):
+        batch = held_out.batch(np.arange(start, start + 16), 256)
+        codes = predict(encoder, batch.images)
+        residual.append((codes.mean(1) - batch.z).square().mean())
+        if generator is not None:
+            scores.append(psnr(draw(generator, codes), batch.images))
+    text = f"code error {float(torch.stack(residual).mean()):.3f}"
+    return text + (f"  inversion {float(torch.cat(scores).mean()):.2f} dB" if scores else "")
+
+
+def loss_of(encoder: E4eEncoder, generator: Generator | None, batch: Batch, rng: torch.Generator) -> Tensor:
+    """The code loss, and the picture loss where a generator is given."""
+    codes = predict(encoder, augment(batch.images, rng))
+    loss = code_loss(codes, batch.z)
+    if generator is not None:
+        picture = picture_loss(draw(generator, codes), batch.images, loss_weights(batch.parsing, 256))
+        loss = loss + PICTURE_WEIGHT * picture
+    return loss
+
+
+def train(
+    encoder: E4eEncoder, generator: Generator | None, data: Portraits, held_out: Portraits, images: int,
+    checkpoint: Path, seed: int,
+) -> E4eEncoder:  # fmt: skip
+    """One phase of training, resumed from its checkpoint if there is one; returns the averaged weights."""
+    average = deepcopy(encoder).requires_grad_(False)
+    optimizer, seen = torch.optim.Adam(encoder.parameters(), lr=0.0, betas=(0.9, 0.99)), 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        encoder.load_state_dict(state["encoder"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        seen = state["seen"]
+    began, saved, first, losses = time.monotonic(), time.monotonic(), seen, []
+    rng = torch.Generator().manual_seed(seed + seen)
+    while seen < images:
+        order = np.random.default_rng((seed, seen))
+        batch = data.batch(np.sort(order.choice(len(data), BATCH, replace=False)), 256)
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, seen / 2000 + 0.05) * (1 + cos(pi * seen / images)) / 2
+        loss = loss_of(encoder, generator, batch, rng)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        optimizer.step()
+        torch._foreach_lerp_(list(average.parameters()), list(encoder.parameters()), 1 - EMA)
+        for own, source in zip(average.buffers(), encoder.buffers(), strict=True):
+            own.copy_(source)
+        seen += BATCH
+        losses.append(float(loss.detach()))
+        if time.monotonic() - saved > 120 or seen >= images:
+            average.eval()
+            rate = (seen - first) / (time.monotonic() - began)
+            print(f"{checkpoint.stem}  {seen} images  {rate:.1f}/s  loss {np.mean(losses):.4f}  "
+                  f"{evaluate(average, generator, held_out)}", flush=True)  # fmt: skip
+            save(checkpoint, {"encoder": encoder.state_dict(), "average": average.state_dict(),
+                              "optimizer": optimizer.state_dict(), "seen": seen})  # fmt: skip
+            saved, losses = time.monotonic(), []
+    return average
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder of rendered shards.")] = Path("runs/portraits"),
+    generator: Annotated[Path, typer.Option(help="Trained generator.")] = Path("runs/generator/generator-256.pt"),
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/encoder"),
+    code_images: Annotated[int, typer.Option(help="Pictures seen while codes alone are regressed.")] = 64000,
+    picture_images: Annotated[int, typer.Option(help="Pictures seen with the generator in the loop.")] = 16000,
+    seed: int = 1,
+) -> None:
+    """Run both phases and leave `encoder.pt` (state dict of the averaged weights) in OUT."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    portraits, held_out = Portraits.split(data)
+    encoder = E4eEncoder(small_config(portraits.parameters)).to(memory_format=torch.channels_last)
+    encoder.train()
+    average = train(encoder, None, portraits, held_out, code_images, out / "checkpoint-codes.pt", seed)
+    save(out / "encoder-codes.pt", average.state_dict())
+    if picture_images:
+        fixed = Generator(config_for(256, portraits.parameters)).requires_grad_(False)
+        fixed.load_state_dict(torch.load(generator, weights_only=True))
+        fixed = fixed.to(memory_format=torch.channels_last)
+        encoder.load_state_dict(average.state_dict())
+        encoder.train()
+        average = train(
+            encoder, fixed, portraits, held_out, picture_images, out / "checkpoint-pictures.pt", seed + 1
+        )
+    save(out / "encoder.pt", average.state_dict())
+
+
+if __name__ == "__main__":
+    typer.run(main)
