@@ -1,0 +1,113 @@
+"""What the command says and how it ends, as a shell sees it; no service is started."""
+
+import pytest
+
+from seamline.cli import app as cli
+from seamline.storage import open_store
+from tests.fakes.bundle import tiny_bundle
+from tests.unit.video.films import film
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bundles")
+    tiny_bundle(directory)
+    return directory
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, bundles, capsys):
+    """Runs `seamline ...`; returns (status, stdout, stderr with its line breaks undone)."""
+    for name in ("EDITOR", "STORE"):
+        monkeypatch.delenv(f"SEAMLINE_{name}", raising=False)
+    monkeypatch.setenv("SEAMLINE_BUNDLES", str(bundles))
+    monkeypatch.setenv("SEAMLINE_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["seamline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, " ".join(err.split())
+
+    return run
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return film(tmp_path / "clip.mp4", count=2)
+
+
+def test_lists_the_edits_of_a_bundle(command):
+    status, out, _ = command("edits", "--bundle", "tiny-64")
+    assert status == 0
+    assert "smile" in out
+    assert "-2 to +4" in out
+    assert "Look older" in out
+
+
+def test_an_unknown_bundle_is_answered_with_those_installed(command):
+    status, _, err = command("edits", "--bundle", "nope")
+    assert status == 2
+    assert "error: no bundle 'nope'" in err
+    assert "tiny-64" in err
+
+
+@pytest.mark.parametrize(
+    ("edit", "text"),
+    [("wings=1", "no edit 'wings'; it has: age, smile"), ("smile=50", "-3 to 3"), ("smile", "smile=+2")],
+)
+def test_an_impossible_edit_ends_at_once(command, clip, tmp_path, edit, text):
+    status, out, err = command("edit", clip, "--edit", edit, "-o", tmp_path / "o.mp4", "--bundle", "tiny-64")
+    assert (status, out) == (2, "")
+    assert text in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("content", [b"", b"this is not a video", b"\x00" * 4096])
+def test_what_is_not_a_video_ends_at_once(command, tmp_path, content):
+    source = tmp_path / "notes.mp4"
+    source.write_bytes(content)
+    status, _, err = command(
+        "edit", source, "--edit", "smile=1", "-o", tmp_path / "o.mp4", "--bundle", "tiny-64"
+    )
+    assert status == 2
+    assert "notes.mp4" in err
+
+
+def test_a_missing_file_is_named(command, tmp_path):
+    status, _, err = command("edit", tmp_path / "gone.mp4", "--edit", "smile=1", "-o", tmp_path / "o.mp4")
+    assert status == 2
+    assert "gone.mp4" in err
+
+
+def test_a_remote_editor_needs_a_store(command, clip, tmp_path):
+    status, _, err = command(
+        "edit", clip, "--edit", "smile=1", "-o", tmp_path / "o.mp4", "--editor", "editor:1"
+    )
+    assert status == 2
+    assert "--store" in err
+
+
+def test_a_remote_editor_that_does_not_answer_is_named(command, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("seamline.cli.edit.Client", _impatient(cli.Client))
+    store = (tmp_path / "store").as_uri()
+    arguments = ("edit", clip, "--edit", "smile=1", "-o", tmp_path / "o.mp4", "--store", store)
+    status, _, err = command(*arguments, "--editor", "127.0.0.1:1")
+    assert status == 1
+    assert "127.0.0.1:1 did not answer" in err
+    assert len(list(open_store(store).list("videos/"))) == 1  # uploaded, under its digest
+
+
+def _impatient(client):
+    from functools import partial
+
+    from seamline.client import Retry
+
+    return partial(client, retry=Retry(connect_seconds=0.3, repeats=0, patience_seconds=0))
+
+
+def test_a_forgotten_option_is_a_usage_error(command, clip):
+    status, _, err = command("edit", clip, "--edit", "smile=1")
+    assert status == 2
+    assert "--out" in err

@@ -1,0 +1,69 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from seamline.cli.progress import StageBars
+from seamline.cli.summary import figures_table, summarize
+from seamline.v1.editor_pb2 import EditVideoResult
+from seamline.v1.inverter_pb2 import InvertResult
+from seamline.v1.media_pb2 import Progress, VideoInfo
+from seamline.v1.metrics_pb2 import EditEffect, ScoreResult, SeamError
+
+RESULT = EditVideoResult(
+    bundle="avatar-256",
+    video=VideoInfo(width=640, height=360, frame_count=50, fps=25.0, duration_seconds=2.0, has_audio=True),
+    inversion_figures=InvertResult(psnr_db=31.0, pivot_psnr_db=22.0),
+    scores=ScoreResult(
+        tl_id=0.995,
+        tg_id=0.93,
+        identity_similarity=0.85,
+        seam_error=SeamError(naive=0.06, stitched=0.01),
+        edit_effects=[
+            EditEffect(name="age", mean=-0.5, share_of_frames=0.1),
+            EditEffect(name="smile", mean=1.7, share_of_frames=1.0),
+        ],
+    ),
+    stage_seconds={"align": 10.0, "invert": 20.0, "stitch": 15.0, "score": 3.0, "mux": 2.0},
+    step_seconds={"stitch.tune": 14.5},
+)
+SCORES = {"frames": list(range(40)), "geometry": {}}
+
+
+def test_figures_are_those_of_the_result():
+    figures = summarize(RESULT, SCORES, {"smile": 2.0, "age": -1.0})
+    assert figures["frames"] == 50
+    assert figures["edited_frames"] == 40
+    assert figures["inversion_psnr_db"] == 31.0
+    assert figures["seam_error"] == {"naive": 0.06, "stitched": 0.01}
+    assert figures["edit_effect"] == 1.7  # of the edit asked for first, whatever the order of the answer
+    assert figures["edit_effects"] == {"age": -0.5, "smile": 1.7}
+    assert figures["seconds_per_frame"] == pytest.approx(1.0)
+    assert figures["edits"] == {"smile": 2.0, "age": -1.0}
+    json.dumps(figures, allow_nan=False)
+
+
+def test_an_effect_that_the_bundle_cannot_measure_is_null():
+    assert summarize(RESULT, SCORES, {"hat": 1.0})["edit_effect"] is None
+
+
+def test_the_table_says_what_matters():
+    text = io.StringIO()
+    Console(file=text, width=120).print(figures_table(summarize(RESULT, SCORES, {"smile": 2.0})))
+    for part in ("40 of 50", "0.9950", "31.0 dB", "0.0100 stitched", "+1.70", "-0.50", "stitch 15.0"):
+        assert part in text.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_every_stage_is_shown_once(terminal):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=100)
+    with StageBars(console) as bars:
+        for stage, done in (("align", 1), ("align", 5), ("invert", 1)):
+            bars.show(Progress(stage=stage, step="work", done=done, total=5, figures={"psnr_db": 30.0}))
+    if terminal:
+        assert "align" in text.getvalue()
+        assert "invert" in text.getvalue()
+    else:
+        assert text.getvalue().split("\n") == ["align …", "invert …", ""]
