@@ -21,7 +21,7 @@ import typer
 from PIL import Image
 from torch import Tensor, nn
 
-from seamline.networks.stylegan2 import Generator, GeneratorConfig, ToRgb
+from seamline.networks.stylegan2 import Generator, GeneratorConfig
 from training.data import Portraits
 
 CLASS_WEIGHTS = {0: 0.5, 2: 2.5, 3: 2.5, 4: 5.0, 5: 5.0, 6: 2.5, 11: 4.0, 12: 4.0, 13: 4.0, 16: 0.7}
