@@ -46,9 +46,7 @@ console = Console(stderr=True)
 Bundle = Annotated[str, typer.Option("--bundle", help="Installed bundle; the default one if left out.")]
 Editor = Annotated[
     str,
-    typer.Option(
-        "--editor", envvar="SEAMLINE_EDITOR", help="host:port of an editor; left out, one is started here."
-    ),
+    typer.Option("--editor", envvar="SEAMLINE_EDITOR", help="host:port of an editor; left out, one is started here."),
 ]
 StoreUrl = Annotated[
     str,
@@ -60,19 +58,13 @@ StoreUrl = Annotated[
 def edit(
     video: Annotated[Path, typer.Argument(help="The source video.")],
     edits: Annotated[list[str], typer.Option("--edit", help="name=strength, as `seamline edits` lists.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="The edited video; figures go beside it as .json.")
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The edited video; figures go beside it as .json.")],
     report: Annotated[
         Path | None, typer.Option("--report", help="The report; beside the video as .html if left out.")
     ] = None,
     bundle: Bundle = "",
-    landmarks: Annotated[
-        Landmarks, typer.Option("--landmarks", help="Who finds the faces.")
-    ] = Landmarks.BUNDLE,
-    stitching: Annotated[
-        bool, typer.Option(help="Without it the edit is pasted back as it is, seam and all.")
-    ] = True,
+    landmarks: Annotated[Landmarks, typer.Option("--landmarks", help="Who finds the faces.")] = Landmarks.BUNDLE,
+    stitching: Annotated[bool, typer.Option(help="Without it the edit is pasted back as it is, seam and all.")] = True,
     editor: Editor = "",
     store: StoreUrl = "",
 ) -> None:
@@ -123,25 +115,26 @@ def serve(store: StoreUrl = "") -> None:
     url = store or (cache_directory() / "store").as_uri()
     with local_deployment(url, console) as deployment:
         Console().print(_endpoints(deployment))
-        console.print(f"store {escape(url)}\nCtrl-C stops them", style="dim", soft_wrap=True)
+        logs = deployment.log("editor").parent
+        console.print(f"store {escape(url)}\nlogs {escape(str(logs))}\nCtrl-C stops them", soft_wrap=True)
         with suppress(KeyboardInterrupt):
             deployment.wait()
 
 
 def _endpoints(deployment: Deployment) -> Table:
-    table = Table("service", "gRPC", "metrics", "log", box=None, pad_edge=False)
+    table = Table("service", "gRPC", "metrics", box=None, pad_edge=False)
     for name, service in deployment.services.items():
-        metrics = f"http://127.0.0.1:{service.metrics_port}/metrics"
-        table.add_row(name, service.endpoint, metrics, escape(str(deployment.log(name))))
+        table.add_row(name, service.endpoint, f"http://127.0.0.1:{service.metrics_port}/metrics")
     return table
 
 
 def main() -> None:
     """Runs the command; an error of Seamline becomes one line and an exit status.
 
-    Exit status: 0 done, 1 failed or interrupted, 2 wrong input.
+    Exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted.
     """
-    # Being asked to end must stop the services just as Ctrl-C does.
+    # Being asked to end must stop the services just as Ctrl-C does, in a shell script's background too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         app()

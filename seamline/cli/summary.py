@@ -5,12 +5,11 @@ from typing import Any
 
 from rich.table import Table
 
+from seamline.cli.progress import STAGES
 from seamline.v1.editor_pb2 import EditVideoResult
 
 
-def summarize(
-    result: EditVideoResult, scores: Mapping[str, Any], edits: Mapping[str, float]
-) -> dict[str, Any]:
+def summarize(result: EditVideoResult, scores: Mapping[str, Any], edits: Mapping[str, float]) -> dict[str, Any]:
     """The figures of one edit.
 
     Args:
@@ -20,7 +19,7 @@ def summarize(
     """
     video, inversion, measured = result.video, result.inversion_figures, result.scores
     effects = {effect.name: effect.mean for effect in measured.edit_effects}
-    stage_seconds = {stage: round(seconds, 3) for stage, seconds in result.stage_seconds.items()}
+    stage_seconds = {stage: round(result.stage_seconds[stage], 3) for stage in STAGES}
     return {
         "bundle": result.bundle,
         "edits": dict(edits),
