@@ -16,6 +16,8 @@ from training.loop import LoopConfig, single_core
 
 LICENCE = "Apache-2.0"
 RESOLUTION = 256
+POSE = 0.7
+"""Share of the renderer's yaw and pitch that the bundle's generator covers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +32,7 @@ class Options:
     second: Path | None = None
 
 
-def options(
-    kind: str, description: str, defaults: LoopConfig, second: tuple[str, str] | None = None
-) -> Options:
+def options(kind: str, description: str, defaults: LoopConfig, second: tuple[str, str] | None = None) -> Options:
     """Read the command line, keep torch to one core and seed it.
 
     Args:

@@ -21,6 +21,7 @@ from torch import Tensor
 from seamline.bundles import INSTALLED, Bundle, EditSpec, load_bundle, put_directions
 from seamline.networks.attributes import AttributeNetwork
 from seamline.networks.stylegan2 import Generator
+from training.command import POSE
 from training.loop import single_core
 from training.renderer.parameters import INDEX, NAMES, PARAMETERS, STDS, sample, standardise
 
@@ -84,7 +85,8 @@ def fit(generator: Generator, count: int = 4000, seed: int = 5) -> Tensor:
 def strength_range(name: str) -> float:
     """Strength that carries an attribute from one end of what is rendered to the other."""
     parameter = PARAMETERS[INDEX[name]]
-    return round(min(float((parameter.high - parameter.low) / STDS[INDEX[name]]), STRONGEST), 1)
+    share = POSE if parameter.group == "pose" else 1.0
+    return round(min(share * float((parameter.high - parameter.low) / STDS[INDEX[name]]), STRONGEST), 1)
 
 
 def specs(names: tuple[str, ...]) -> list[EditSpec]:
@@ -116,6 +118,7 @@ def measure(bundle: Bundle, edit: EditSpec, direction: Tensor, faces: int = 8, s
     generator = cast(Generator, bundle.module("generator"))
     names = cast(AttributeNetwork, bundle.module("attributes")).config.names
     z = torch.from_numpy(standardise(sample(np.random.default_rng((seed, 2)), faces)))
+    z[:, [INDEX["yaw"], INDEX["pitch"]]] *= POSE
     z[:, INDEX[edit.attribute]] = 0
     strengths = STEPS * edit.max_strength / 2
     ws = generator.mapping(z)[:, None] + torch.from_numpy(strengths).float()[:, None, None] * direction
@@ -141,9 +144,7 @@ def table(figures: Mapping[str, EditFigures], edits: Mapping[str, EditSpec]) -> 
     ]
     for name, own in figures.items():
         span = f"{edits[name].min_strength:g} to {edits[name].max_strength:g}"
-        shown = (
-            f"{own.effect:.2f} | {100 * own.leakage:.0f} % | {own.leaks_into} | {100 * own.monotone:.0f} %"
-        )
+        shown = f"{own.effect:.2f} | {100 * own.leakage:.0f} % | {own.leaks_into} | {100 * own.monotone:.0f} %"
         lines.append(f"| {name} | {span} | {shown} |")
     return "\n".join(lines)
 
@@ -158,9 +159,7 @@ def main() -> None:
     bundle = load_bundle(asked.bundle)
     per_parameter = fit(cast(Generator, bundle.module("generator")))
     edits = specs(cast(AttributeNetwork, bundle.module("attributes")).config.names)
-    directions = {
-        edit.name: per_parameter[NAMES.index(edit.attribute)].expand(bundle.num_ws, -1) for edit in edits
-    }
+    directions = {edit.name: per_parameter[NAMES.index(edit.attribute)].expand(bundle.num_ws, -1) for edit in edits}
     put_directions(INSTALLED / asked.bundle, directions, edits)
     bundle = load_bundle(asked.bundle)
     figures = {edit.name: measure(bundle, edit, bundle.directions[edit.name]) for edit in edits}

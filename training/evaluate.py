@@ -21,6 +21,7 @@ from seamline.networks.lpips import Lpips
 from seamline.networks.stylegan2 import Generator
 from training import attributes, detector, identity, landmarks, parsing, perceptual
 from training.aligned import reduce, to_tensor
+from training.command import POSE
 from training.data import Portraits
 from training.loop import single_core
 from training.metrics import psnr
@@ -28,8 +29,8 @@ from training.renderer.dataset import DatasetConfig, write_dataset
 
 SEED = 970_001
 """First of the seeds of the evaluation's portraits; training uses small ones."""
-SETS = {
-    "aligned": DatasetConfig(count=300, seed=SEED),
+SETS: Mapping[str, DatasetConfig] = {
+    "aligned": DatasetConfig(count=300, seed=SEED, pose=POSE),
     "free": DatasetConfig(count=250, seed=SEED + 1, framing="free"),
     "people": DatasetConfig(count=70 * 12, seed=SEED + 2, per_identity=12),
 }
@@ -89,13 +90,9 @@ MEASURES: Mapping[str, Callable[[Bundle, HeldOut], Figures]] = {
     "landmarks": lambda bundle, held: landmarks.evaluate(bundle.module("landmarks"), held.free),
     "detector": lambda bundle, held: detector.evaluate(bundle.module("detector"), held.free),
     "parsing": lambda bundle, held: parsing.evaluate(bundle.module("parsing"), held.aligned),
-    "identity": lambda bundle, held: identity.evaluate(
-        bundle.module("identity"), identity.People.of(held.people)
-    ),
+    "identity": lambda bundle, held: identity.evaluate(bundle.module("identity"), identity.People.of(held.people)),
     "attributes": lambda bundle, held: attributes.evaluate(bundle.module("attributes"), held.aligned),
-    "perceptual": lambda bundle, held: perceptual.evaluate(
-        cast(Lpips, bundle.module("perceptual")), held.aligned
-    ),
+    "perceptual": lambda bundle, held: perceptual.evaluate(cast(Lpips, bundle.module("perceptual")), held.aligned),
     "generator": generator_figures,
     "e4e": encoder_figures,
 }
@@ -104,17 +101,13 @@ MEASURES: Mapping[str, Callable[[Bundle, HeldOut], Figures]] = {
 def measure(bundle: Bundle, held_out: HeldOut) -> dict[str, Figures]:
     """Figures of every network that the bundle has."""
     return {
-        kind: dict(figures(bundle, held_out))
-        for kind, figures in MEASURES.items()
-        if kind in bundle.manifest.networks
+        kind: dict(figures(bundle, held_out)) for kind, figures in MEASURES.items() if kind in bundle.manifest.networks
     }
 
 
 def table(figures: Mapping[str, Figures]) -> str:
     """The figures as Markdown."""
-    rows = [
-        f"| {kind} | {name} | {value:.4g} |" for kind, own in figures.items() for name, value in own.items()
-    ]
+    rows = [f"| {kind} | {name} | {value:.4g} |" for kind, own in figures.items() for name, value in own.items()]
     return "\n".join(["| network | figure | value |", "|---|---|---|", *rows])
 
 
