@@ -36,7 +36,7 @@ PICTURE_WEIGHT = 4.0
 def small_config(parameters: int) -> E4eConfig:
     """The small encoder: half the generator's resolution is enough to read the codes, at a quarter of the cost."""
     return E4eConfig(
-        input_size=128, generator_resolution=256, w_dim=parameters, width=24, units=(2, 2, 3, 2), style_width=48
+        input_size=128, generator_resolution=256, w_dim=parameters, width=16, units=(2, 3, 4, 2), style_width=48
     )
 
 
@@ -138,8 +138,8 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of rendered shards.")] = Path("runs/portraits"),
     generator: Annotated[Path, typer.Option(help="Trained generator.")] = Path("runs/generator/generator-256.pt"),
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/encoder"),
-    code_images: Annotated[int, typer.Option(help="Pictures seen while codes alone are regressed.")] = 64000,
-    picture_images: Annotated[int, typer.Option(help="Pictures seen with the generator in the loop.")] = 16000,
+    code_images: Annotated[int, typer.Option(help="Pictures seen while codes alone are regressed.")] = 40000,
+    picture_images: Annotated[int, typer.Option(help="Pictures seen with the generator in the loop.")] = 8000,
     seed: int = 1,
 ) -> None:
     """Run both phases and leave `encoder.pt` (state dict of the averaged weights) in OUT."""
