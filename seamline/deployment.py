@@ -48,6 +48,9 @@ class Service:
 class Deployment:
     """Runs the five services on loopback, on free ports, until `stop`.
 
+    On Linux they end with the thread that started them, even if that is killed: start them from the main
+    thread, or from one that lives as long as they should.
+
     Attributes:
         services: the running ones, by name.
     """
@@ -180,7 +183,7 @@ class Deployment:
 
 
 def _end_with_parent() -> None:
-    """Asks Linux to end this child with the thread that started it, even if that is killed."""
+    """Asks Linux for SIGTERM when the thread that started this child is gone."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
