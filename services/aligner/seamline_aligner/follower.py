@@ -59,9 +59,7 @@ class FaceFollower:
             faces = self._everywhere(frame)
             self._since_search = 1
         self._known = sorted(faces, key=lambda face: -area(face.box))[:MOST_FACES]
-        return [
-            Observation(face=face, landmarks=self._backend.landmarks(frame, face.box)) for face in self._known
-        ]
+        return [Observation(face=face, landmarks=self._backend.landmarks(frame, face.box)) for face in self._known]
 
     def _near_known(self, frame: Pixels) -> list[Face] | None:
         """Every known face, found again; None if one of them is not."""
@@ -89,8 +87,7 @@ class FaceFollower:
         if not window.size:
             return None
         inside = [
-            Face(box=moved(face.box, 1 / scale, left, top), score=face.score)
-            for face in self._backend.detect(window)
+            Face(box=moved(face.box, 1 / scale, left, top), score=face.score) for face in self._backend.detect(window)
         ]
         best = max(inside, key=lambda face: overlap(face.box, known.box), default=None)
         return best if best and overlap(best.box, known.box) >= SAME_FACE else None

@@ -27,9 +27,7 @@ class Observations:
     """(n, SIGNATURE) of every frame, faces or not; see `seamline_aligner.shots`."""
 
     @classmethod
-    def of(
-        cls, start: int, seen: Sequence[Sequence[Observation]], signatures: Sequence[NDArray[np.float32]]
-    ) -> Self:
+    def of(cls, start: int, seen: Sequence[Sequence[Observation]], signatures: Sequence[NDArray[np.float32]]) -> Self:
         """What was seen in each frame from `start` on."""
         rows = [(number, observation) for number, faces in enumerate(seen, start) for observation in faces]
         return cls(
@@ -44,10 +42,7 @@ class Observations:
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Those of consecutive runs as one."""
         return cls(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(cls)
-            }
+            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
         )
 
     @classmethod

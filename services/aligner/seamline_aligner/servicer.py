@@ -65,17 +65,13 @@ class AlignerServicer(AlignerServiceServicer):
             return _result(alignment, job)
 
         async for event in run_stage(context, "align", work, self._executor):
-            yield (
-                AlignResponse(progress=event) if isinstance(event, Progress) else AlignResponse(result=event)
-            )
+            yield (AlignResponse(progress=event) if isinstance(event, Progress) else AlignResponse(result=event))
 
 
 def check_request(request: AlignRequest) -> None:
     """Raises InvalidInput for what is wrong whatever the store and the bundles hold."""
     if not request.video.uri:
-        raise InvalidInput(
-            "video.uri is missing: put the video into the object store and name it", field="video.uri"
-        )
+        raise InvalidInput("video.uri is missing: put the video into the object store and name it", field="video.uri")
     if not re.fullmatch(r"[0-9a-f]{64}", request.video.sha256):
         raise InvalidInput(
             "video.sha256 must be the SHA-256 of the video's bytes as 64 lower-case hex digits, "

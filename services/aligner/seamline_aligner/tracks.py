@@ -57,9 +57,7 @@ def track_shot(
     frames, landmarks, detected = bridge(seen.frames[rows], seen.landmarks[rows], max_gap_frames)
     runs = np.split(np.arange(len(frames)), np.flatnonzero(np.diff(frames) > 1) + 1)
     quads = [smooth_quads(landmarks[run], center_sigma, axes_sigma) for run in runs]
-    return Track(
-        frames=frames, landmarks=landmarks, detected=detected, quads=np.concatenate(quads).astype(np.float64)
-    )
+    return Track(frames=frames, landmarks=landmarks, detected=detected, quads=np.concatenate(quads).astype(np.float64))
 
 
 def bridge(

@@ -22,7 +22,10 @@ class FaceAlignmentBackend:
             Precondition: the package or its weights are not there.
         """
         try:
-            from face_alignment import FaceAlignment, LandmarksType
+            from face_alignment import (  # pyright: ignore[reportMissingImports]
+                FaceAlignment,
+                LandmarksType,
+            )
         except ImportError as error:
             raise Precondition(
                 f"the landmark backend face-alignment is not installed ({error}): "
@@ -51,7 +54,5 @@ class FaceAlignmentBackend:
         ]
 
     def landmarks(self, frame: Pixels, box: Box) -> Points:
-        points = self._networks.get_landmarks_from_image(
-            np.ascontiguousarray(frame), detected_faces=[np.array(box)]
-        )
+        points = self._networks.get_landmarks_from_image(np.ascontiguousarray(frame), detected_faces=[np.array(box)])
         return np.asarray(points[0], np.float64)

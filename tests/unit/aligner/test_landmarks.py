@@ -1,0 +1,113 @@
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from seamline_aligner.landmarks import open_backend
+from seamline_aligner.landmarks.backend import grown, moved, overlap
+from seamline_aligner.landmarks.bundle_backend import BundleBackend
+from torch import Tensor
+
+from seamline.bundles import Bundle
+from seamline.errors import Precondition
+from tests.fakes.bundle import tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundles"))
+
+
+class BrightestCellDetector:
+    """A detector network that sees one face, 16 pixels wide and 24 high, at the brightest cell."""
+
+    def infer(self, *inputs: Tensor) -> Tensor:
+        cells = torch.nn.functional.avg_pool2d(inputs[0].mean(1, keepdim=True), 4)
+        output = torch.empty(1, 5, *cells.shape[2:])
+        output[:, 0] = torch.where(cells[:, 0] >= cells.max(), 3.0, -9.0)
+        output[:, 1:] = torch.tensor([8.0, 12.0, 8.0, 12.0])[None, :, None, None]
+        return output
+
+
+class BrightestPixelRegressor:
+    """A landmark network that puts all points on the brightest pixel, but a few that keep the head level."""
+
+    def infer(self, *inputs: Tensor) -> Tensor:
+        brightness = inputs[0].mean(1)
+        side = brightness.shape[-1]
+        row, column = divmod(int(brightness.flatten().argmax()), side)
+        points = torch.tensor([(column + 0.5) / side, (row + 0.5) / side]).repeat(1, 68, 1)
+        points[:, 36:42, 0] -= 0.2
+        points[:, 42:48, 0] += 0.2
+        points[:, [48, 54], 1] += 0.2
+        return points
+
+
+def test_the_bundle_backend_maps_boxes_and_points_into_the_frame(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = {"detector": BrightestCellDetector(), "landmarks": BrightestPixelRegressor()}
+    monkeypatch.setattr(bundle, "frozen", networks.__getitem__)
+    frame = np.zeros((90, 160, 3), np.uint8)  # reduced to 64 by 36, and padded to 64 by 48
+    frame[40:50, 110:120] = 200
+    frame[45, 115] = 255
+    backend = BundleBackend(bundle)
+    (face,) = backend.detect(frame)
+    scale = 160 / 64
+    middle = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
+    assert middle == pytest.approx((115, 45), abs=scale * 2 + 0.5)
+    assert face.box[2] - face.box[0] == pytest.approx(16 * scale)
+    assert face.box[3] - face.box[1] == pytest.approx(24 * scale)
+    assert face.score == pytest.approx(1 / (1 + np.exp(-3)))
+    points = backend.landmarks(frame, face.box)
+    # A pixel of the crop is 90 / 32 of the frame's.
+    np.testing.assert_allclose(points[0], (115, 45), atol=90 / 32)
+
+
+def test_random_networks_of_a_bundle_run_end_to_end(bundle: Bundle) -> None:
+    backend = open_backend("bundle", bundle)
+    frame = np.random.default_rng(0).integers(0, 256, (70, 50, 3), dtype=np.uint8)
+    assert all(0 <= face.score <= 1 for face in backend.detect(frame))
+    points = backend.landmarks(frame, (10.0, 10.0, 40.0, 40.0))
+    assert points.shape == (68, 2)
+    assert np.isfinite(points).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "remedy"),
+    [
+        ("dlib", "dlib", r"pip install seamline\[dlib\]"),
+        ("dlib", "face_recognition_models", r"pip install seamline\[dlib\]"),
+        ("face-alignment", "face_alignment", "pip install --no-deps face-alignment"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, name: str, module: str, remedy: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(Precondition, match=remedy) as caught:
+        open_backend(name, bundle)
+    assert caught.value.field == "options.landmarks"
+
+
+def test_missing_weights_are_named_with_the_place_they_belong(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = ModuleType("face_alignment")
+    package.FaceAlignment = package.LandmarksType = object  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "face_alignment", package)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "s3fd-619a316812.pth").touch()
+    with pytest.raises(Precondition, match=f"needs 2DFAN4-cd938726ad.zip in {tmp_path}/checkpoints"):
+        open_backend("face-alignment", bundle)
+
+
+def test_boxes() -> None:
+    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 2, 2), (2, 2, 3, 3)) == 0
+    assert overlap((1, 1, 1, 1), (1, 1, 1, 1)) == 0
+    assert grown((0, 0, 2, 4), 2) == (-1, -2, 3, 6)
+    assert moved((0, 1, 2, 3), 2, 10, 20) == (10, 22, 14, 26)
