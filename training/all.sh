@@ -18,10 +18,10 @@ render --out runs/identities --identities 600 --per-identity 16 --seed 12
 
 train parsing --data runs/dataset --minutes 8
 train landmarks --data runs/dataset --free runs/free --minutes 7
-train detector --data runs/dataset --free runs/free --minutes 6
-train identity --data runs/identities --portraits runs/dataset --minutes 8
-train attributes --data runs/dataset --minutes 6
-train perceptual --data runs/dataset --minutes 4
+train detector --data runs/dataset --free runs/free --minutes 4
+train identity --data runs/identities --portraits runs/dataset --minutes 6
+train attributes --data runs/dataset --minutes 4
+train perceptual --data runs/dataset --minutes 3
 
 "$python" -m training.generator --data runs/portraits --out runs/generator
 "$python" -m training.encoder --data runs/portraits --out runs/encoder
