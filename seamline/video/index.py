@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from av.video.frame import VideoFrame
@@ -21,7 +22,7 @@ class FrameIndex:
     keys: tuple[bool, ...]
     """Whether decoding may begin at the frame."""
     last_duration: int
-    """How long the last frame stays, in units of `time_base`."""
+    """How long the last frame is taken to stay, in units of `time_base`."""
     time_base: Fraction
     """Seconds."""
     timed: bool
@@ -58,28 +59,40 @@ def _index(path: Path, _modified: int, _size: int) -> FrameIndex:
     with open_video(path) as (container, stream):
         if not stream.time_base:
             raise UnreadableVideo(f"{path.name} does not say how fast it plays", path=path)
-        times: list[int] = []
+        shown: list[int | None] = []
         keys: list[bool] = []
-        size, last, timed = (0, 0), 0, True
+        size, duration = (0, 0), 1
         for frame in decode(container, stream, path):
-            size = _check_frame(frame, len(times), size, path)
-            step = _duration(frame, stream)
-            timed = timed and frame.pts is not None and (not times or frame.pts > times[-1])
-            times.append(_time(frame, times, step))
+            size = _check_frame(frame, len(shown), size, path)
+            shown.append(frame.pts)
             keys.append(bool(frame.key_frame))
-            last = step
-        if not times:
+            duration = _duration(frame, stream)
+        if not shown:
             raise UnreadableVideo(f"no frame of {path.name} can be decoded; upload it whole", path=path)
+        times = _forward(shown, duration)
         return FrameIndex(
-            times=tuple(times), keys=tuple(keys), last_duration=last, time_base=stream.time_base, timed=timed
+            times=tuple(times),
+            keys=tuple(keys),
+            last_duration=_usual_step(times, duration),
+            time_base=stream.time_base,
+            timed=times == shown,
         )
 
 
-def _time(frame: VideoFrame, before: list[int], step: int) -> int:
-    if not before:
-        return frame.pts or 0
-    # Broken files repeat or lack times; what can be played must go forward.
-    return frame.pts if frame.pts is not None and frame.pts > before[-1] else before[-1] + step
+def _forward(shown: list[int | None], step: int) -> list[int]:
+    """The frames' times, put right where a file lacks, repeats or mixes them up; frames are in order."""
+    times = [time for time in shown if time is not None]
+    if len(times) < len(shown):
+        return [step * number for number in range(len(shown))]
+    times.sort()
+    for number in range(1, len(times)):
+        times[number] = max(times[number], times[number - 1] + 1)
+    return times
+
+
+def _usual_step(times: list[int], step: int) -> int:
+    """The median distance of frames. Containers know the last frame's own duration only now and then."""
+    return sorted(b - a for a, b in pairwise(times))[(len(times) - 1) // 2] if len(times) > 1 else step
 
 
 def _duration(frame: VideoFrame, stream: VideoStream) -> int:

@@ -58,6 +58,13 @@ class Sound:
 
 
 def _add_stream(target: OutputContainer, source: AudioStream) -> AudioStream:
+    stream = _add_codec(target, source)
+    if source.language:
+        stream.metadata["language"] = source.language
+    return stream
+
+
+def _add_codec(target: OutputContainer, source: AudioStream) -> AudioStream:
     if source.codec_context.name in _PLAYABLE:
         return target.add_stream_from_template(source)
     rate = source.rate if source.rate in _AAC_RATES else 48_000

@@ -21,7 +21,7 @@ from seamline.video.sound import Sound
 from seamline.video.source import decode, open_video
 
 _X264 = {"crf": "14", "preset": "fast"}
-_THREADS = 4  # a fixed number: x264's output depends on it, and the same frames should give the same bytes
+_THREADS = 4
 
 
 def write_video(path: Path | str, frames: Iterable[Rgb], like: Path | str) -> None:
@@ -78,7 +78,7 @@ def _add_picture(
     shape = source.sample_aspect_ratio or Fraction(1)
     context, colour = stream.codec_context, Colour.of(pattern)
     context.sample_aspect_ratio = 1 / shape if is_transposed(pattern) else shape
-    context.flags |= Flags.bitexact
+    context.flags |= Flags.bitexact | Flags.frame_duration
     context.color_range, context.colorspace = colour.range, colour.matrix
     context.color_primaries, context.color_trc = colour.primaries, colour.transfer
     return stream
@@ -91,8 +91,7 @@ def _as_many(frames: Iterable[Rgb], count: int, shape: tuple[int, ...]) -> Itera
             raise InvalidInput(f"more frames than the {count} that the source video has", frames=count)
         if frame.shape != shape or len(shape) != 3 or shape[2] != 3 or frame.dtype != "uint8":
             raise InvalidInput(
-                f"frame {number - 1} is {frame.dtype} {frame.shape}; needed is uint8 RGB as the first, "
-                f"{shape}",
+                f"frame {number - 1} is {frame.dtype} {frame.shape}; needed is uint8 RGB as the first, {shape}",
                 frame=number - 1,
             )
         yield frame
