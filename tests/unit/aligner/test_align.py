@@ -100,9 +100,7 @@ def test_a_broken_call_goes_on_where_it_stopped(store: Store, tmp_path: Path, bu
         align(Job("align"), store, video, bundle, OPTIONS, lambda: BreaksOffBackend(50))
     backend = PaintedFaceBackend()
     resumed = align(Job("align"), store, video, bundle, OPTIONS, lambda: backend)
-    assert (
-        0 < len(backend.searched) <= len(FILM) - 32 + 8
-    )  # the first range was done; lost faces take two searches
+    assert 0 < len(backend.searched) <= len(FILM) - 32 + 8  # the first range was done; lost faces take two searches
     other = open_store(f"file://{tmp_path}/other")
     assert aligned(other, bundle, stored(other)).ref.sha256 == resumed.ref.sha256
 
@@ -142,18 +140,14 @@ def test_a_wrong_reference_is_refused(store: Store, bundle: Bundle) -> None:
 
 def test_a_cancelled_call_stops_within_a_frame(store: Store, bundle: Bundle) -> None:
     cancelled, seen = threading.Event(), PaintedFaceBackend()
-    job = Job(
-        "align", on_progress=lambda p: cancelled.set() if p.step == "observe" else None, cancelled=cancelled
-    )
+    job = Job("align", on_progress=lambda p: cancelled.set() if p.step == "observe" else None, cancelled=cancelled)
     with pytest.raises(Cancelled):
         align(job, store, stored(store), bundle, OPTIONS, lambda: seen)
     assert len(seen.searched) <= 1
 
 
 def test_larger_pictures_have_shorter_ranges() -> None:
-    facts = VideoFacts(
-        width=3840, height=2160, frame_count=100, fps=25.0, duration_seconds=4.0, has_audio=False
-    )
+    facts = VideoFacts(width=3840, height=2160, frame_count=100, fps=25.0, duration_seconds=4.0, has_audio=False)
     ranges = ranges_of(facts)
     lengths = {end - start for start, end in ranges[:-1]}
     assert ranges[0][0] == 0

@@ -101,7 +101,7 @@ def test_missing_weights_are_named_with_the_place_they_belong(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "s3fd-619a316812.pth").touch()
-    with pytest.raises(Precondition, match=f"needs 2DFAN4-cd938726ad.zip in {tmp_path}/checkpoints"):
+    with pytest.raises(Precondition, match=f"needs 2DFAN4-11f355bf06.pth.tar in {tmp_path}/checkpoints"):
         open_backend("face-alignment", bundle)
 
 

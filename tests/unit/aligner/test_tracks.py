@@ -28,9 +28,7 @@ def seen(frames: list[list[Square]]) -> Observations:
     return Observations.of(0, faces, [np.zeros(4, np.float32)] * len(frames))
 
 
-def track(
-    frames: list[list[Square]], *, start: int = 0, end: int | None = None, gap: int = 12
-) -> Track | None:
+def track(frames: list[list[Square]], *, start: int = 0, end: int | None = None, gap: int = 12) -> Track | None:
     return track_shot(
         seen(frames), start, len(frames) if end is None else end,
         center_sigma=1.0, axes_sigma=3.0, max_gap_frames=gap,
@@ -83,9 +81,7 @@ def test_a_face_that_moves_while_it_is_missing_is_the_same() -> None:
 
 
 def test_frames_of_a_long_gap_are_not_edited_and_each_run_is_smoothed_alone() -> None:
-    frames: list[list[Square]] = [
-        [(10.0 + n * n % 5, 0.0, 50.0)] if not 10 <= n < 20 else [] for n in range(30)
-    ]
+    frames: list[list[Square]] = [[(10.0 + n * n % 5, 0.0, 50.0)] if not 10 <= n < 20 else [] for n in range(30)]
     found = track(frames, gap=9)
     assert found is not None
     assert found.frames.tolist() == [*range(10), *range(20, 30)]

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from seamline.errors import Precondition
-from seamline_aligner.landmarks.backend import Box, Face, Pixels, Points
+from seamline_aligner.landmarks.backend import LIKELY, Box, Face, Pixels, Points
 
-WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-cd938726ad.zip")
-"""Names in torch hub's cache; the package would download them from https://www.adrianbulat.com."""
+WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar")
+"""Names in torch hub's cache; they lie at https://www.adrianbulat.com/downloads/python-fan/."""
 
 
 class FaceAlignmentBackend:
@@ -41,7 +41,14 @@ class FaceAlignmentBackend:
                 field="options.landmarks",
                 directory=cache,
             )
-        self._networks = FaceAlignment(LandmarksType.TWO_D, device=device, face_detector="sfd")
+        # Compiling needs a C++ compiler, and takes longer than aligning a video.
+        self._networks = FaceAlignment(
+            LandmarksType.TWO_D,
+            device=device,
+            face_detector="sfd",
+            face_detector_kwargs={"filter_threshold": LIKELY},
+            compile=False,
+        )
 
     def detect(self, frame: Pixels) -> list[Face]:
         found = self._networks.face_detector.detect_from_image(np.ascontiguousarray(frame))
