@@ -16,7 +16,7 @@ render --out runs/dataset --count 16000 --seed 1
 render --out runs/free --count 3000 --seed 11 --framing free
 render --out runs/identities --identities 600 --per-identity 16 --seed 12
 
-train parsing --data runs/dataset --minutes 8
+train parsing --data runs/dataset --minutes 12
 train landmarks --data runs/dataset --free runs/free --minutes 7
 train detector --data runs/dataset --free runs/free --minutes 4
 train identity --data runs/identities --portraits runs/dataset --minutes 6
