@@ -14,7 +14,7 @@ from seamline_aligner.landmarks.backend import Pixels
 BINS = (8, 4, 8)
 """Of hue, saturation and value."""
 SIGNATURE = BINS[0] * BINS[1] * BINS[2]
-JUMP = 0.35
+JUMP = 0.25
 """Share of the pixels that change their colour over a cut."""
 STAYS = 5
 """Frames on each side whose median is compared."""

@@ -13,10 +13,10 @@ from seamline.networks.detector import MULTIPLE, FaceDetector, decode
 from seamline.networks.landmarks import LandmarkNetwork
 from seamline_aligner.landmarks.backend import LIKELY, Box, Face, Pixels, Points, moved, overlap
 
-MAGNIFICATIONS = (1, 3)
-"""A picture is searched at the detector's input size, then for small faces at three times that."""
+SIZES = (1.0, 0.5)
+"""A picture is searched at the detector's input size, then for faces that nearly fill it at half of that."""
 SAME_FACE = 0.4
-"""Least overlap of a face found in both."""
+"""Least overlap of the boxes of a face that is found in both."""
 MARGIN = 1.5
 """Side of the landmark crop over the longer side of the face's box, as the network was trained."""
 
@@ -35,12 +35,12 @@ class BundleBackend:
         self._crop_side = cast(LandmarkNetwork, bundle.module("landmarks")).config.input_size
 
     def detect(self, frame: Pixels) -> list[Face]:
-        found: list[Face] = []
-        for magnification in MAGNIFICATIONS:
-            side = self._detector_side * magnification
-            if magnification == 1 or side <= max(frame.shape[:2]):
-                found += [face for face in self._detect(frame, side) if _is_new(face, found)]
-        return found
+        found = [face for size in SIZES for face in self._detect(frame, self._detector_side * size)]
+        kept: list[Face] = []
+        for face in sorted(found, key=lambda face: -face.score):
+            if all(overlap(face.box, other.box) < SAME_FACE for other in kept):
+                kept.append(face)
+        return kept
 
     def landmarks(self, frame: Pixels, box: Box) -> Points:
         half = max(box[2] - box[0], box[3] - box[1]) / 2
@@ -52,7 +52,7 @@ class BundleBackend:
         level = axis / np.hypot(*axis) * (high - low).max() / 2
         return self._regress(frame, (low + high) / 2, level)
 
-    def _detect(self, frame: Pixels, side: int) -> list[Face]:
+    def _detect(self, frame: Pixels, side: float) -> list[Face]:
         scale = side / max(frame.shape[:2])
         size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -72,10 +72,6 @@ class BundleBackend:
         image = crop(frame, quad, self._crop_side)
         shares = self._regressor.infer(_batch(image))[0].double().numpy()
         return quad[0] + shares @ np.stack([quad[3] - quad[0], quad[1] - quad[0]])
-
-
-def _is_new(face: Face, found: list[Face]) -> bool:
-    return all(overlap(face.box, other.box) < SAME_FACE for other in found)
 
 
 def _batch(image: Pixels) -> Tensor:
