@@ -135,8 +135,7 @@ class ArtifactWriter:
             manifest = _parse_manifest(data)
             # Buckets have expiry rules: a part can be gone before its manifest. Then it is made again.
             if manifest is not None and all(
-                _part_key(self._recipe, name, part["sha256"]) in present
-                for name, part in manifest["parts"].items()
+                _part_key(self._recipe, name, part["sha256"]) in present for name, part in manifest["parts"].items()
             ):
                 return ArtifactRef(uri=self._store.uri(key), sha256=sha256_of(data))
         return None
@@ -190,9 +189,7 @@ class ArtifactWriter:
     def _done(self, name: str) -> dict[str, Any]:
         sidecar = self._sidecar(name)
         if sidecar is None:
-            raise NotFound(
-                f"the artifact {self._recipe.key} has no part {name!r} yet", key=self._recipe.key, part=name
-            )
+            raise NotFound(f"the artifact {self._recipe.key} has no part {name!r} yet", key=self._recipe.key, part=name)
         return sidecar
 
     def _sidecar(self, name: str) -> dict[str, Any] | None:
@@ -220,20 +217,29 @@ def _canonical_json(value: Any) -> bytes:
     return text.encode()
 
 
+_SIDECAR = {"sha256": str, "bytes": int, "meta": dict}
+_MANIFEST = {"recipe": dict, "meta": dict, "parts": dict}
+_RECIPE = {"stage": str, "version": int, "inputs": dict, "parameters": dict}
+
+
 def _parse_sidecar(data: bytes) -> dict[str, Any] | None:
-    value = _parse_object(data)
-    return value if value is not None and {"sha256", "bytes", "meta"} <= value.keys() else None
+    value = _parse_json(data)
+    return value if _has(value, _SIDECAR) else None
 
 
 def _parse_manifest(data: bytes) -> dict[str, Any] | None:
-    value = _parse_object(data)
-    whole = value is not None and {"recipe", "meta", "parts"} <= value.keys()
-    return value if whole else None
+    value = _parse_json(data)
+    whole = _has(value, _MANIFEST) and _has(value["recipe"], _RECIPE)
+    return value if whole and all(_has(part, _SIDECAR) for part in value["parts"].values()) else None
 
 
-def _parse_object(data: bytes) -> dict[str, Any] | None:
+def _parse_json(data: bytes) -> Any:
     try:
-        value = json.loads(data)
+        return json.loads(data)
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+
+
+def _has(value: Any, members: Mapping[str, type]) -> bool:
+    """Whether a value is a JSON object with members of these types."""
+    return isinstance(value, dict) and all(isinstance(value.get(name), of) for name, of in members.items())

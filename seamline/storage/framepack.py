@@ -23,7 +23,8 @@ Frames = npt.NDArray[np.uint8]
 
 # channels -> (numpy layout, FFV1 layout): the second is the same values, moved about.
 _LAYOUTS = {3: ("rgb24", "bgr0"), 1: ("gray", "gray")}
-_FFV1_OPTIONS = {"level": "3", "coder": "rice", "context": "0", "slicecrc": "0"}
+# Version 1 has no slices: later ones want several in large frames and cannot cut narrow ones.
+_FFV1_OPTIONS = {"level": "1", "coder": "rice", "context": "0"}
 
 
 def encode_frames(frames: Frames) -> bytes:

@@ -158,9 +158,7 @@ class S3Store:
                     "AWS_SECRET_ACCESS_KEY, the region, and what they may do",
                     **where,
                 ) from error
-            raise StoreUnavailable(
-                f"{place} failed at {where['key']!r}: {code} {error.message}", **where
-            ) from error
+            raise StoreUnavailable(f"{place} failed at {where['key']!r}: {code} {error.message}", **where) from error
         except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise StoreUnavailable(
                 f"{place} does not answer ({error}); check that the endpoint is right and up", **where

@@ -1,0 +1,121 @@
+"""What every store must do. The tests of each adapter run all of these on it."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seamline.errors import InvalidInput, NotFound
+from seamline.storage import Store
+
+
+def reads_what_was_written(store: Store, _: Path) -> None:
+    for data in (b"", b"x", bytes(range(256)) * 4096):
+        store.put("a/b.bin", data)
+        assert store.get("a/b.bin") == data
+
+
+def replaces(store: Store, _: Path) -> None:
+    store.put("a/b", b"longer than the next")
+    store.put("a/b", b"short")
+    assert store.get("a/b") == b"short"
+
+
+def moves_files(store: Store, scratch: Path) -> None:
+    data = bytes(range(256)) * (4 * 20 * 1024)  # 20 MiB: more than one part of an upload
+    (scratch / "in").write_bytes(data)
+    store.put_file("big/ä b.bin", scratch / "in")
+    store.get_file("big/ä b.bin", scratch / "deep" / "out")
+    assert (scratch / "deep" / "out").read_bytes() == data
+    assert sorted(path.name for path in (scratch / "deep").iterdir()) == ["out"]
+
+
+def tells_what_is_missing(store: Store, scratch: Path) -> None:
+    store.put("a/b", b"1")
+    assert store.exists("a/b")
+    for key in ("a/c", "a", "a/b/c"):
+        assert not store.exists(key)
+        with pytest.raises(NotFound, match=repr(key)) as caught:
+            store.get(key)
+        assert caught.value.metadata["key"].endswith(key)
+        with pytest.raises(NotFound):
+            store.get_file(key, scratch / "out")
+    assert list(scratch.iterdir()) == []
+
+
+def refuses_a_missing_file(store: Store, scratch: Path) -> None:
+    with pytest.raises(InvalidInput, match="there is no file"):
+        store.put_file("a/b", scratch / "nowhere")
+    assert not store.exists("a/b")
+
+
+def lists_by_prefix(store: Store, _: Path) -> None:
+    keys = ["a/b", "a/bc/d", "a/bc/e f", "a-/x", "b/ä"]
+    for key in reversed(keys):
+        store.put(key, b"")
+    assert list(store.list("")) == sorted(keys)
+    assert list(store.list("a/")) == ["a/b", "a/bc/d", "a/bc/e f"]
+    assert list(store.list("a/b")) == ["a/b", "a/bc/d", "a/bc/e f"]
+    assert list(store.list("a/bc/")) == ["a/bc/d", "a/bc/e f"]
+    assert list(store.list("nothing/here")) == []
+
+
+def addresses_lead_back(store: Store, _: Path) -> None:
+    for key in ("a/b.mp4", "a/ä b%20#?.bin"):
+        store.put(key, key.encode())
+        assert store.key(store.uri(key)) == key
+        assert store.get(store.key(store.uri(key))) == key.encode()
+    base = store.uri("a/b").removesuffix("a/b")
+    for uri in ("file:///etc/passwd", "s3://another/a/b", "a/b", "", base, f"{base}../a", f"{base}a/../../b"):
+        with pytest.raises(InvalidInput):
+            store.key(uri)
+
+
+def refuses_keys_that_lead_out(store: Store, scratch: Path) -> None:
+    (scratch / "file").write_bytes(b"x")
+    uses: list[Callable[[str], object]] = [
+        lambda key: store.put(key, b"x"),
+        lambda key: store.put_file(key, scratch / "file"),
+        store.get,
+        lambda key: store.get_file(key, scratch / "out"),
+        store.exists,
+        lambda key: list(store.list(key)),
+        store.uri,
+    ]
+    for key in ("../a", "/a", "a/../../b", "a/./b", "a//b"):
+        for use in uses:
+            with pytest.raises(InvalidInput):
+                use(key)
+
+
+def writers_race_without_mixing(store: Store, _: Path) -> None:
+    versions = [bytes([number]) * 300_000 for number in range(4)]
+    store.put("race", versions[0])
+    seen: list[bytes] = []
+
+    def write(data: bytes) -> None:
+        for _ in range(3):
+            store.put("race", data)
+            seen.append(store.get("race"))
+
+    threads = [threading.Thread(target=write, args=(data,)) for data in versions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 12
+    assert all(data in versions for data in seen)
+
+
+CONTRACT: list[Callable[[Store, Path], None]] = [
+    reads_what_was_written,
+    replaces,
+    moves_files,
+    tells_what_is_missing,
+    refuses_a_missing_file,
+    lists_by_prefix,
+    addresses_lead_back,
+    refuses_keys_that_lead_out,
+    writers_race_without_mixing,
+]
