@@ -9,12 +9,19 @@ import pytest
 from seamline.v1.inverter_pb2 import InvertOptions
 from seamline.v1.media_pb2 import Progress
 from seamline.v1.stitcher_pb2 import StitchOptions
-from tests.e2e.clips import PRESENTER
+from tests.e2e.clips import cut
 
 pytestmark = pytest.mark.e2e
 
 QUICK = {"invert": InvertOptions(max_passes=1), "stitch": StitchOptions(max_steps=2)}
 EDITS = {"smile": 1.5}
+FRAMES, RANGES = 40, 2
+"""Frames of the clip, and the ranges in which they are stored."""
+
+
+@pytest.fixture(scope="module")
+def video(system, tmp_path_factory):
+    return system.upload(cut(tmp_path_factory.mktemp("long") / "long.mp4", FRAMES))
 
 
 def _stitched(system):
@@ -36,8 +43,7 @@ async def _edit_until_a_range_is_done(system, video, before):
     raise AssertionError("the edit was over before a range could be seen")
 
 
-def test_a_killed_stitcher_is_taken_up_where_it_stopped(system):
-    video = system.upload(PRESENTER)
+def test_a_killed_stitcher_is_taken_up_where_it_stopped(system, video):
     earlier = _stitched(system)
     asyncio.run(_edit_until_a_range_is_done(system, video, len(earlier)))
     survived = {key: time for key, time in _stitched(system).items() if key not in earlier}
@@ -46,16 +52,15 @@ def test_a_killed_stitcher_is_taken_up_where_it_stopped(system):
     system.deployment.restart("stitcher")
     result = system.edit(video, EDITS, **QUICK)
 
-    assert len(result.stitched) == 3
+    assert len(result.stitched) == RANGES
     finished = _stitched(system)
     assert {key: finished[key] for key in survived} == survived  # not written again
-    assert len(finished) - len(earlier) == 3
+    assert len(finished) - len(earlier) == RANGES
     assert "invert.pti" not in result.step_seconds
 
 
-def test_an_edit_outlives_the_death_of_its_stitcher(system):
+def test_an_edit_outlives_the_death_of_its_stitcher(system, video):
     """The editor repeats the range by itself once the stitcher is back."""
-    video = system.upload(PRESENTER)
     edits = {"smile": -0.5}
 
     stitching = threading.Event()
@@ -74,4 +79,4 @@ def test_an_edit_outlives_the_death_of_its_stitcher(system):
         assert stitching.wait(timeout=300)
         system.deployment.kill("stitcher")
         system.deployment.restart("stitcher")
-        assert len(result.result().stitched) == 3
+        assert len(result.result().stitched) == RANGES
