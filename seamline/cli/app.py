@@ -113,12 +113,11 @@ async def _remote_edits(editor: str, bundle: str) -> Iterable[EditInfo]:
 def serve(store: StoreUrl = "") -> None:
     """Run all services on this machine until Ctrl-C."""
     url = store or (cache_directory() / "store").as_uri()
-    with local_deployment(url, console) as deployment:
+    with local_deployment(url, console) as deployment, suppress(KeyboardInterrupt):
         Console().print(_endpoints(deployment))
         logs = deployment.log("editor").parent
         console.print(f"store {escape(url)}\nlogs {escape(str(logs))}\nCtrl-C stops them", soft_wrap=True)
-        with suppress(KeyboardInterrupt):
-            deployment.wait()
+        deployment.wait()
 
 
 def _endpoints(deployment: Deployment) -> Table:
