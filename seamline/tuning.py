@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from seamline.bundles.frozen import has_fast_bfloat16
 from seamline.errors import InvalidInput
 
 Precision = Literal["float32", "bfloat16"]
@@ -64,8 +65,11 @@ def check_finite(loss: float, learning_rate: float) -> None:
 
 @contextmanager
 def compute(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Runs networks in the given number format; weights, losses and optimiser state stay float32."""
-    enabled = precision == "bfloat16"
+    """Runs networks in the given number format; weights, losses and optimiser state stay float32.
+
+    Where bfloat16 is not native it would only cost time, and float32 takes its place.
+    """
+    enabled = precision == "bfloat16" and has_fast_bfloat16(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
         yield
 
