@@ -18,13 +18,14 @@ from seamline.networks.detector import (
     decode,
     intersection_over_union,
 )
-from training.aligned import to_tensor
+from training.aligned import reduce, to_tensor
 from training.command import finish, options
 from training.data import Portraits
+from training.landmarks import face_box
 from training.loop import Batch, LoopConfig, train
 from training.scenes import SceneConfig, Scenes, background
 
-CONFIG = {"input_size": 256, "width": 16, "head_width": 32}
+CONFIG = {"input_size": 192, "width": 16, "head_width": 32}
 BOX_WEIGHT = 2.0
 
 
@@ -113,21 +114,20 @@ def detect(network: nn.Module, images: np.ndarray) -> list[Detections]:
     return [faces for image in images for faces in decode(network(to_tensor(image[None])))]
 
 
-def evaluate(
-    network: nn.Module, portraits: Portraits, count: int = 300, seed: int = 80_001
-) -> dict[str, float]:
+def evaluate(network: nn.Module, portraits: Portraits, count: int = 300, seed: int = 80_001) -> dict[str, float]:
     """Recall at IoU 0.5 and false alarms: on whole free pictures, on scenes, and on scenes without a face."""
     rng = np.random.default_rng(seed)
     rows = np.arange(min(count, len(portraits)))
-    pictures, landmarks = portraits.rows("images", rows), portraits.rows("landmarks", rows)
-    boxes = [np.concatenate([p.min(0), p.max(0)])[None] for p in landmarks]
+    images, landmarks = portraits.rows("images", rows), portraits.rows("landmarks", rows)
+    # Whole pictures come at the size that frames are scaled to.
+    side = CONFIG["input_size"]
+    pictures = np.stack([reduce(image, side) for image in images])
+    boxes = [face_box(points)[None] * side / images.shape[1] for points in landmarks]
     scenes = Scenes(portraits=portraits, config=SceneConfig(faces=(0.0, 0.6, 0.3, 0.1)))
     drawn = [scenes.draw(rng) for _ in range(count)]
     empty = np.stack([background(scenes.config.size, rng) for _ in range(count)])
     framed, false_framed, _ = _score(detect(network, pictures), boxes)
-    found, false_found, overlap = _score(
-        detect(network, np.stack([d[0] for d in drawn])), [d[1] for d in drawn]
-    )
+    found, false_found, overlap = _score(detect(network, np.stack([d[0] for d in drawn])), [d[1] for d in drawn])
     alarms = sum(len(faces.scores) > 0 for faces in detect(network, empty))
     return {
         "recall_free": framed,
@@ -172,9 +172,7 @@ def main() -> None:
     training, held_out = Portraits.split(asked.second)
     scenes = Scenes(portraits=training + Portraits.split(asked.data)[0])
     network = FaceDetector(FaceDetectorConfig(**CONFIG))
-    trained = train(
-        network, loss, DetectorBatches(scenes=scenes, seed=asked.loop.seed), asked.out, asked.loop
-    )
+    trained = train(network, loss, DetectorBatches(scenes=scenes, seed=asked.loop.seed), asked.out, asked.loop)
     trained = cast(FaceDetector, trained)
     rng = np.random.default_rng(80_002)
     shown = np.stack([Scenes(portraits=held_out).draw(rng)[0] for _ in range(8)])
