@@ -16,7 +16,7 @@ from seamline.storage.atomic import atomic_write
 from seamline.storage.keys import check_key, check_prefix
 
 CHUNK_BYTES = 1 << 20
-PART_BYTES = 16 << 20
+PART_BYTES = 8 << 20
 """Larger objects go up in parts of this size."""
 RESUMES = 4
 """How often a download that breaks off is taken up again where it broke."""
