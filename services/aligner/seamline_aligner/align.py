@@ -1,6 +1,6 @@
 """The align stage: from a video to the face's smooth crops in every shot.
 
-The first pass decodes the video once, range by range: it keeps the frames without loss and notes the faces
+The first pass goes through the video range by range: it keeps the frames without loss and notes the faces
 seen. The second pass, which needs to see the whole, finds shots, follows one face through each, smooths, and
 crops. Each range is its own part, so a broken call goes on where it stopped.
 """

@@ -1,4 +1,4 @@
-"""The first pass: every frame is decoded once, kept without loss, and searched for faces."""
+"""The first pass: every frame is kept without loss, and searched for faces."""
 
 from collections.abc import Callable
 from pathlib import Path
