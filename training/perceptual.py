@@ -53,7 +53,7 @@ def loss(module: nn.Module, batch: Batch) -> Tensor:
     return total
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def channel_distances(network: Lpips, first: np.ndarray, second: np.ndarray) -> Tensor:
     """Mean squared difference of every channel (N, sum of channels) of two batches (N, S, S, 3) uint8."""
     parts = []
@@ -96,7 +96,7 @@ def calibrate(network: Lpips, portraits: Portraits, judgements: Judgements) -> N
     set_weights(network, weights * TYPICAL_DISTANCE / typical.mean())
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(network: Lpips, portraits: Portraits, count: int = 400) -> dict[str, float]:
     """Share of judgements on unseen portraits that the distance, and for comparison L2, gets right."""
     reference, better, worse = Judgements(count=count, seed=90_001).draw(portraits)

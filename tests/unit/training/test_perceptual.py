@@ -7,7 +7,7 @@ from tests.fakes.portraits import write_portraits
 from training.aligned import to_tensor
 from training.data import Portraits
 from training.judgements import DAMAGES, Judgements
-from training.perceptual import channel_distances, fit_weights, set_weights
+from training.perceptual import TYPICAL_DISTANCE, calibrate, channel_distances, fit_weights, set_weights
 
 
 def test_weights_go_to_the_channels_that_tell():
@@ -47,3 +47,17 @@ def test_judgements_are_the_same_every_time(tmp_path):
     one, two = (Judgements(count=4).draw(portraits) for _ in range(2))
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
     assert one[0].shape == (4, 256, 256, 3)
+
+
+def test_calibrated_distances_are_about_those_of_lpips(tmp_path):
+    torch.manual_seed(0)
+    portraits = Portraits.all(write_portraits(tmp_path))
+    network = Lpips(LpipsConfig(width=4)).eval()
+    judgements = Judgements(count=6)
+    calibrate(network, portraits, judgements)
+    reference, better, worse = judgements.draw(portraits)
+    with torch.no_grad():
+        typical = network(to_tensor(reference[:-1]), to_tensor(reference[1:]))
+        near, far = (network(to_tensor(reference), to_tensor(other)) for other in (better, worse))
+    assert typical.mean() == pytest.approx(TYPICAL_DISTANCE, rel=1e-3)
+    assert (near < far).float().mean() > 0.6
