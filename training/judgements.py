@@ -57,7 +57,7 @@ def blur_against_shift_or_tint(portraits: Portraits, rng: np.random.Generator) -
 
 def nearer_parameters(portraits: Portraits, rng: np.random.Generator) -> Triple:
     """Of two other portraits the one whose face parameters are nearer."""
-    rows = rng.integers(len(portraits), size=CANDIDATES)
+    rows = rng.choice(len(portraits), min(CANDIDATES, len(portraits)), replace=False)
     z = portraits.rows("z", rows)
     order = np.argsort(((z - z[0]) ** 2).sum(1))
     pictures = portraits.rows("images", rows[order[[0, 1, -1]]])

@@ -71,7 +71,7 @@ def fit_weights(better: Tensor, worse: Tensor, steps: int = 400) -> Tensor:
     optimiser = torch.optim.Adam([logits], lr=0.05)
     for _ in range(steps):
         weights = F.softplus(logits) / unit
-        near, far = better @ weights, worse @ weights
+        near, far = better @ weights + 1e-6, worse @ weights + 1e-6
         value = F.softplus(-4 * (far / near).log()).mean() + 1e-3 * logits.square().mean()
         optimiser.zero_grad()
         value.backward()
