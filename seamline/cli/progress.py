@@ -3,7 +3,7 @@
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from seamline.v1.media_pb2 import Progress
@@ -20,7 +20,7 @@ class StageBars:
             TextColumn("[bold]{task.description:<7}"),
             TextColumn("{task.fields[step]:<10}"),
             BarColumn(bar_width=30),
-            MofNCompleteColumn(),
+            TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[figures]}"),
             console=console,

@@ -7,6 +7,7 @@ import pytest
 
 from seamline.alignment import Alignment
 from seamline.storage import fetch_object, read_object
+from seamline.v1.stitcher_pb2 import StitchOptions
 from seamline.video import probe, read_frames
 from tests.unit.video.films import packets
 
@@ -87,15 +88,9 @@ def test_the_same_call_again_writes_nothing(system, smiling, clip):
 
 
 def test_a_second_edit_of_the_video_needs_no_inversion(system, smiling, clip):
-    other = system.edit(system.upload(clip), {"smile": -1.0}, stitch=quick_stitch())
+    other = system.edit(system.upload(clip), {"smile": -1.0}, stitch=StitchOptions(max_steps=2))
     assert other.alignment == smiling.alignment
     assert other.inversion == smiling.inversion
     assert "invert.pti" not in other.step_seconds
     (effect,) = other.scores.edit_effects
     assert effect.mean > 0  # the way asked: less of a smile
-
-
-def quick_stitch():
-    from seamline.v1.stitcher_pb2 import StitchOptions
-
-    return StitchOptions(max_steps=2)

@@ -11,6 +11,7 @@ import pytest
 from seamline_editor.config import EditorConfig
 from seamline_editor.servicer import EditorServicer
 
+from seamline.bundles import load_bundle
 from seamline.client import Client, Retry
 from seamline.errors import NoFace, NotFound, Overloaded, ServiceUnavailable, StoreUnavailable, UnknownEdit
 from seamline.rpc.server import started
@@ -69,7 +70,7 @@ def world(tmp_path, bundles, clip):
 
     @asynccontextmanager
     async def make(replicas=1, dead=(), **aligned) -> AsyncIterator[World]:
-        alignment = put_alignment(store, tiny(bundles), **aligned)
+        alignment = put_alignment(store, load_bundle("tiny-64", bundles), **aligned)
         async with AsyncExitStack() as stack:
             stages = [Stages(store, alignment) for _ in range(replicas)]
             endpoints = [await stack.enter_async_context(served(each)) for each in stages]
@@ -95,12 +96,6 @@ def world(tmp_path, bundles, clip):
 
     make.store = store
     return make
-
-
-def tiny(bundles):
-    from seamline.bundles import load_bundle
-
-    return load_bundle("tiny-64", bundles)
 
 
 def _stages(events):

@@ -106,8 +106,7 @@ def test_large_files_move_in_bounded_memory(store: Store, tmp_path: Path) -> Non
     finally:
         tracemalloc.stop()
     assert (tmp_path / "out").stat().st_size == size
-    # Three parts on the way, one waiting and one being read.
-    assert peak < 5.5 * PART_BYTES
+    assert peak < 3.5 * PART_BYTES
 
 
 @pytest.mark.parametrize("use", ["put", "put_file", "get", "get_file", "exists", "list"])

@@ -1,8 +1,12 @@
 """What the command says and how it ends, as a shell sees it; no service is started."""
 
+import signal
+from functools import partial
+
 import pytest
 
 from seamline.cli import app as cli
+from seamline.client import Client, Retry
 from seamline.storage import open_store
 from tests.fakes.bundle import tiny_bundle
 from tests.unit.video.films import film
@@ -30,7 +34,10 @@ def command(monkeypatch, tmp_path, bundles, capsys):
         out, err = capsys.readouterr()
         return stop.value.code, out, " ".join(err.split())
 
-    return run
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -68,9 +75,7 @@ def test_an_impossible_edit_ends_at_once(command, clip, tmp_path, edit, text):
 def test_what_is_not_a_video_ends_at_once(command, tmp_path, content):
     source = tmp_path / "notes.mp4"
     source.write_bytes(content)
-    status, _, err = command(
-        "edit", source, "--edit", "smile=1", "-o", tmp_path / "o.mp4", "--bundle", "tiny-64"
-    )
+    status, _, err = command("edit", source, "--edit", "smile=1", "-o", tmp_path / "o.mp4", "--bundle", "tiny-64")
     assert status == 2
     assert "notes.mp4" in err
 
@@ -82,29 +87,20 @@ def test_a_missing_file_is_named(command, tmp_path):
 
 
 def test_a_remote_editor_needs_a_store(command, clip, tmp_path):
-    status, _, err = command(
-        "edit", clip, "--edit", "smile=1", "-o", tmp_path / "o.mp4", "--editor", "editor:1"
-    )
+    status, _, err = command("edit", clip, "--edit", "smile=1", "-o", tmp_path / "o.mp4", "--editor", "editor:1")
     assert status == 2
     assert "--store" in err
 
 
 def test_a_remote_editor_that_does_not_answer_is_named(command, clip, tmp_path, monkeypatch):
-    monkeypatch.setattr("seamline.cli.edit.Client", _impatient(cli.Client))
+    impatient = partial(Client, retry=Retry(connect_seconds=0.3, repeats=0, patience_seconds=0))
+    monkeypatch.setattr("seamline.cli.edit.Client", impatient)
     store = (tmp_path / "store").as_uri()
     arguments = ("edit", clip, "--edit", "smile=1", "-o", tmp_path / "o.mp4", "--store", store)
     status, _, err = command(*arguments, "--editor", "127.0.0.1:1")
     assert status == 1
     assert "127.0.0.1:1 did not answer" in err
     assert len(list(open_store(store).list("videos/"))) == 1  # uploaded, under its digest
-
-
-def _impatient(client):
-    from functools import partial
-
-    from seamline.client import Retry
-
-    return partial(client, retry=Retry(connect_seconds=0.3, repeats=0, patience_seconds=0))
 
 
 def test_a_forgotten_option_is_a_usage_error(command, clip):
