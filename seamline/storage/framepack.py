@@ -1,7 +1,7 @@
 """Frame packs: a run of frames as one object, without loss.
 
-FFV1 (RFC 9043) in Matroska. It codes RGB reversibly, is a third of the size of PNG at the same speed on
-decoded video (`bench/framepack.py`) and can be played with any FFmpeg. Every frame is a key frame and nothing
+FFV1 (RFC 9043) in Matroska. It codes RGB reversibly, is half the size of PNG at about its speed on decoded
+video (`bench/framepack.py`) and can be played with any FFmpeg. Every frame is a key frame and nothing
 random or dated goes into the file, so the same frames always give the same bytes, and the digest of a pack
 identifies its frames. Damage is found by that digest, on reading the part; the decoder would paint over it.
 """

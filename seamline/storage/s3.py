@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 import urllib3
@@ -60,16 +61,13 @@ class S3Store:
         return cls(client, endpoint=endpoint.geturl(), bucket=parts.netloc, prefix=parts.path.strip("/"))
 
     def put(self, key: str, data: bytes) -> None:
-        name = self._name(key)
-        with self._failures_named(key):
-            self._client.put_object(self._bucket, name, io.BytesIO(data), len(data), part_size=PART_BYTES)
+        self._upload(key, io.BytesIO(data), len(data))
 
     def put_file(self, key: str, path: Path) -> None:
-        name = self._name(key)
         if not path.is_file():
             raise InvalidInput(f"there is no file {path} to store as {key!r}", path=path, key=key)
-        with self._failures_named(key), path.open("rb") as file:
-            self._client.put_object(self._bucket, name, file, path.stat().st_size, part_size=PART_BYTES)
+        with path.open("rb") as file:
+            self._upload(key, file, path.stat().st_size)
 
     def get(self, key: str) -> bytes:
         return b"".join(self._chunks(key))
@@ -126,6 +124,12 @@ class S3Store:
                 broken = isinstance(error.__cause__, urllib3.exceptions.HTTPError) and etag
                 if not broken or attempt == RESUMES:
                     raise
+
+    def _upload(self, key: str, data: BinaryIO, size: int) -> None:
+        name = self._name(key)
+        with self._failures_named(key):
+            # One part at a time: the client reads ahead without bound for parallel ones.
+            self._client.put_object(self._bucket, name, data, size, part_size=PART_BYTES, num_parallel_uploads=1)
 
     @contextmanager
     def _open(self, name: str, offset: int, etag: str) -> Iterator[urllib3.BaseHTTPResponse]:
