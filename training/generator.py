@@ -89,7 +89,7 @@ def optimizer_for(generator: Generator, schedule: Schedule) -> torch.optim.Adam:
         {"params": affines, "peak": schedule.style_rate * gain},
         {"params": biases, "peak": schedule.style_rate},
     ]
-    return torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99))
+    return torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99), fused=True)
 
 
 def loss_weights(parsing: Tensor, size: int) -> Tensor:
@@ -193,7 +193,7 @@ def train(
 def main(
     data: Annotated[Path, typer.Option(help="Folder of rendered shards.")] = Path("runs/portraits"),
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/generator"),
-    images: Annotated[str, typer.Option(help="Pictures seen at 64, 128 and 256 px.")] = "48000,64000,80000",
+    images: Annotated[str, typer.Option(help="Pictures seen at 64, 128 and 256 px.")] = "24000,10400,35000",
     seed: int = 1,
 ) -> None:
     """Train all resolutions and leave `generator-256.pt` (state dict of the averaged weights) in OUT."""
@@ -201,7 +201,7 @@ def main(
     portraits, held_out = Portraits.split(data)
     counts = [int(count) for count in images.split(",")]
     schedules = [Schedule(resolution=side, images=n) for side, n in zip((64, 128, 256), counts, strict=True)]
-    schedules[-1] = replace(schedules[-1], final_rate=0.05, ema=0.998)
+    schedules[-1] = replace(schedules[-1], batch=4, final_rate=0.03, ema=0.998)
     generator: Generator | None = None
     for schedule in schedules:
         generator = train(schedule, portraits, held_out, out, generator, seed)

@@ -13,6 +13,8 @@ REFERENCE_SIZE = 1024
 """Crop side at which Stitch it in Time states its lengths."""
 PARSING_SIZE = 512
 """Largest side at which crops are parsed (STIT)."""
+PARSING_ENLARGED = 2
+"""How far smaller crops are enlarged to be parsed: the network answers for every eighth pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from seamline.storage.framepack import Frames, encode_frames
 from seamline.storage.store import Store
 from seamline.tuning import check_finite, compute, to_images, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
-from seamline_stitcher.masks import PARSING_SIZE, MaskConfig, Masks, face_masks, feathered
+from seamline_stitcher.masks import PARSING_ENLARGED, PARSING_SIZE, MaskConfig, Masks, face_masks, feathered
 from seamline_stitcher.stitching_tuning import Goal, StitchingConfig, stitch
 
 VERSION = 1
@@ -288,11 +288,12 @@ def direction(directions: Mapping[str, Tensor], edits: Sequence[tuple[str, float
 
 
 def parse(bundle: Bundle, crops: Tensor, config: MaskConfig) -> Masks:
-    """Masks of source crops (N, 3, R, R), parsed at 512 px or at their own size if that is less."""
+    """Masks of source crops (N, 3, R, R), parsed at 512 px as in STIT, or at twice their side if that is less."""
     size = crops.shape[-1]
-    side = min(size, PARSING_SIZE)
-    small = crops if side == size else F.interpolate(crops, (side, side), mode="nearest")
-    return face_masks(bundle.infer("parsing", small), size, config)
+    side = min(PARSING_ENLARGED * size, PARSING_SIZE)
+    mode = "nearest" if side < size else "bilinear"
+    seen = crops if side == size else F.interpolate(crops, (side, side), mode=mode)
+    return face_masks(bundle.infer("parsing", seen), size, config)
 
 
 def _as_pixels(masks: Masks, pasted: NDArray[np.uint8]) -> NDArray[np.uint8]:

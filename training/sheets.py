@@ -1,0 +1,88 @@
+"""Draws the contact sheets of docs/models.md: `python -m training.sheets --out docs/images`.
+
+`inversion.png`: portraits of unseen people, what the generator draws from their parameters, and what it draws
+from the encoder's codes. `edits.png`: every edit of the bundle on one of them, from -3 to +3.
+"""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from seamline.bundles import Bundle, load_bundle
+from seamline.networks.e4e import E4eEncoder
+from seamline.networks.stylegan2 import Generator
+from training.command import POSE
+from training.renderer.dataset import DatasetConfig, render_sample
+from training.renderer.parameters import standardise
+
+SEED = 970_003
+"""No training set has it."""
+STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+LABEL = 110
+"""Width of an edit's name, in pixels."""
+
+
+def portraits(count: int) -> tuple[Tensor, Tensor]:
+    """Unseen people: pictures (N, 3, 256, 256) in [-1, 1] and standardised parameters (N, P)."""
+    samples = [render_sample(DatasetConfig(seed=SEED, pose=POSE), index) for index in range(count)]
+    images = np.stack([rendering.image for _, rendering in samples])
+    z = standardise(np.stack([params for params, _ in samples]))
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1, torch.from_numpy(z).float()
+
+
+def pixels(images: Tensor) -> np.ndarray:
+    """(N, 3, H, W) in [-1, 1] to one row (H, N * W, 3) uint8."""
+    rows = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return np.concatenate(list(rows), axis=1)
+
+
+def inversion_sheet(bundle: Bundle, count: int = 7) -> Image.Image:
+    """Rows: the renderer's picture, the generator from its parameters, the generator from the encoder's codes."""
+    images, z = portraits(count)
+    generator = cast(Generator, bundle.module("generator"))
+    side = cast(E4eEncoder, bundle.module("e4e")).config.input_size
+    codes = bundle.infer("e4e", F.interpolate(images, (side, side), mode="area")) + bundle.latent_avg
+    drawn = generator.synthesis(generator.mapping(z), "none")
+    inverted = generator.synthesis(codes, "none")
+    return Image.fromarray(np.concatenate([pixels(images), pixels(drawn), pixels(inverted)]))
+
+
+def edits_sheet(bundle: Bundle, size: int = 128) -> Image.Image:
+    """A row for every edit, a column for every strength; the third column is the face itself."""
+    generator = cast(Generator, bundle.module("generator"))
+    _, z = portraits(40)
+    calm = z[z.abs().max(1).values.argmin()][None]
+    codes, rows = generator.mapping(calm), []
+    for name, edit in bundle.edits.items():
+        strengths = [min(max(s, edit.min_strength), edit.max_strength) for s in STRENGTHS]
+        edited = torch.cat([codes + strength * bundle.directions[name] for strength in strengths])
+        faces = pixels(F.interpolate(generator.synthesis(edited, "none"), (size, size), mode="area"))
+        label = Image.new("RGB", (LABEL, size), "white")
+        ImageDraw.Draw(label).text((4, size // 2 - 6), name, fill="black")
+        rows.append(np.concatenate([np.asarray(label), faces], axis=1))
+    columns = 2
+    rows += [np.full_like(rows[0], 255)] * (-len(rows) % columns)
+    half = len(rows) // columns
+    return Image.fromarray(np.concatenate([np.concatenate(rows[:half]), np.concatenate(rows[half:])], axis=1))
+
+
+@torch.no_grad()
+def main(
+    bundle: Annotated[str, typer.Option(help="Installed bundle.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for the sheets.")] = Path("docs/images"),
+) -> None:
+    """Draw both sheets."""
+    out.mkdir(parents=True, exist_ok=True)
+    opened = load_bundle(bundle)
+    for name, sheet in (("inversion", inversion_sheet(opened)), ("edits", edits_sheet(opened))):
+        sheet.quantize(255).save(out / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
