@@ -42,7 +42,7 @@ def main() -> None:
     training, held_out = Portraits.split(asked.data)
     network = AttributeNetwork(AttributesConfig(**CONFIG))
     batches = AlignedBatches(
-        portraits=training, size=CONFIG["input_size"], batch_size=64, seed=asked.loop.seed
+        portraits=training, size=CONFIG["input_size"], batch_size=24, seed=asked.loop.seed
     )
     trained = train(network, loss, batches, asked.out, asked.loop)
     finish(asked, trained, CONFIG, evaluate(trained, held_out))
