@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes every weight file of bundles/avatar-256 from seeds. About four hours on one core; what is done is not done
+# Makes every weight file of bundles/avatar-256 from seeds. Some three hours on one core; what is done is not done
 # again, and a run that was broken off goes on.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,12 +16,12 @@ render --out runs/dataset --count 16000 --seed 1
 render --out runs/free --count 3000 --seed 11 --framing free
 render --out runs/identities --identities 600 --per-identity 16 --seed 12
 
-train parsing --data runs/dataset --minutes 12
+train parsing --data runs/dataset --minutes 16
 train landmarks --data runs/dataset --free runs/free --minutes 7
-train detector --data runs/dataset --free runs/free --minutes 4
-train identity --data runs/identities --portraits runs/dataset --minutes 6
-train attributes --data runs/dataset --minutes 4
-train perceptual --data runs/dataset --minutes 3
+train detector --data runs/dataset --free runs/free --minutes 3.5
+train identity --data runs/identities --portraits runs/dataset --minutes 8
+train attributes --data runs/dataset --minutes 7
+train perceptual --data runs/dataset --minutes 2
 
 "$python" -m training.generator --data runs/portraits --out runs/generator
 "$python" -m training.encoder --data runs/portraits --out runs/encoder

@@ -32,7 +32,7 @@ SEED = 970_001
 SETS: Mapping[str, DatasetConfig] = {
     "aligned": DatasetConfig(count=300, seed=SEED, pose=POSE),
     "free": DatasetConfig(count=250, seed=SEED + 1, framing="free"),
-    "people": DatasetConfig(count=70 * 12, seed=SEED + 2, per_identity=12),
+    "people": DatasetConfig(count=70 * 12, seed=SEED + 2, per_identity=12, pose=POSE),
 }
 Figures = Mapping[str, float]
 

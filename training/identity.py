@@ -138,7 +138,7 @@ def evaluate(network: nn.Module, people: People, count: int = 960) -> dict[str, 
 def main() -> None:
     """Train and report; see `--help`."""
     second = ("portraits", "shards of people seen once")
-    asked = options("identity", __doc__, LoopConfig(minutes=6, learning_rate=2e-3, weight_decay=0.05), second)
+    asked = options("identity", __doc__, LoopConfig(minutes=8, learning_rate=2e-3, weight_decay=0.05), second)
     assert asked.second is not None
     training, held_out = People.of(Portraits.all(asked.data)).split()
     module = Recogniser(ArcFace(ArcFaceConfig(**CONFIG)), int(training.person.max()) + 1)
