@@ -73,8 +73,10 @@ class People:
         """Everyone on the portraits."""
         rows = np.arange(len(portraits))
         z = portraits.rows("z", rows)[:, COLUMNS]
-        _, person = np.unique(z.round(4), axis=0, return_inverse=True)
-        return cls(portraits=portraits, rows=rows, person=person)
+        _, first, person = np.unique(z.round(4), axis=0, return_index=True, return_inverse=True)
+        # Counted as they appear: sorted, those held out would all have the widest faces.
+        order = np.argsort(np.argsort(first))
+        return cls(portraits=portraits, rows=rows, person=order[person])
 
     def split(self) -> "tuple[People, People]":
         """People to train on, and people that are held out."""
