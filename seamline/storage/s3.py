@@ -17,8 +17,8 @@ from seamline.storage.atomic import atomic_write
 from seamline.storage.keys import check_key, check_prefix
 
 CHUNK_BYTES = 1 << 20
-PART_BYTES = 8 << 20
-"""Larger objects go up in parts of this size."""
+PART_BYTES = 5 << 20
+"""Larger objects go up in parts of this size, the smallest that S3 allows."""
 RESUMES = 4
 """How often a download that breaks off is taken up again where it broke."""
 
@@ -170,10 +170,14 @@ class S3Store:
 
 
 def http_pool() -> urllib3.PoolManager:
-    """Connections that give up: 5 s to connect, 60 s without a byte, and five tries 0.2, 0.4, ... s apart."""
+    """Connections that give up: after 60 s without an answer, and after five tries 0.2, 0.4, ... s apart.
+
+    Until a request is sent, the time to connect limits it, and that for all of the body at once. So it must
+    let a whole part through on a slow line: 30 s for 5 MiB is 1.4 Mbit/s.
+    """
     return urllib3.PoolManager(
         maxsize=16,
-        timeout=urllib3.Timeout(connect=5, read=60),
+        timeout=urllib3.Timeout(connect=30, read=60),
         retries=urllib3.Retry(total=4, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
     )
 

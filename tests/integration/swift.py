@@ -15,7 +15,7 @@ from pathlib import Path
 
 ACCESS_KEY = "test:tester"
 SECRET_KEY = "testing"
-SECONDS_TO_START = 90
+SECONDS_TO_START = 300
 SECONDS_TO_STOP = 10
 
 _BEFORE = ["catch_errors", "gatekeeper", "healthcheck", "listing_formats"]
