@@ -1,7 +1,7 @@
 """Draws the contact sheets of docs/models.md: `python -m training.sheets --out docs/images`.
 
-`inversion.png`: portraits of unseen people, what the generator draws from their parameters, and what it draws
-from the encoder's codes. `edits.png`: every edit of the bundle on one of them, from -3 to +3.
+`inversion.jpg`: portraits of unseen people, what the generator draws from their parameters, and what it draws
+from the encoder's codes. `edits.jpg`: every edit of the bundle on one of them, from -3 to +3.
 """
 
 from pathlib import Path
@@ -81,7 +81,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     opened = load_bundle(bundle)
     for name, sheet in (("inversion", inversion_sheet(opened)), ("edits", edits_sheet(opened))):
-        sheet.quantize(255).save(out / f"{name}.png", optimize=True)
+        sheet.save(out / f"{name}.jpg", quality=88)
 
 
 if __name__ == "__main__":
