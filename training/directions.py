@@ -9,7 +9,7 @@ with the attribute network, which has never seen the generator.
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -53,6 +53,8 @@ DESCRIPTIONS = {
 """The edits, by the attribute that they move."""
 STRONGEST = 4.0
 """No edit goes further than so many standard deviations."""
+LEAST_EFFECT, LEAST_MONOTONE = 0.1, 0.8
+"""An edit that the attribute network sees move less, or less steadily, is not offered."""
 STEPS = np.linspace(-1, 1, 9)
 """Strengths at which an edit is measured, as a share of its range."""
 
@@ -68,6 +70,11 @@ class EditFigures:
     leaks_into: str
     monotone: float
     """Share of the steps through its range that move its attribute the right way, over all faces."""
+
+    @property
+    def works(self) -> bool:
+        """Whether the edit can be offered."""
+        return self.effect >= LEAST_EFFECT and self.monotone >= LEAST_MONOTONE
 
 
 @torch.no_grad()
@@ -136,17 +143,21 @@ def measure(bundle: Bundle, edit: EditSpec, direction: Tensor, faces: int = 8, s
     )
 
 
-def table(figures: Mapping[str, EditFigures], edits: Mapping[str, EditSpec]) -> str:
-    """The figures as Markdown."""
+def table(figures: Mapping[str, EditFigures], edits: Sequence[EditSpec]) -> str:
+    """The figures of the edits that work as Markdown, and the names of the others."""
     lines = [
         "| edit | strengths | effect per unit | leakage | into | monotone |",
         "|---|---|---|---|---|---|",
     ]
-    for name, own in figures.items():
-        span = f"{edits[name].min_strength:g} to {edits[name].max_strength:g}"
+    for edit in edits:
+        name, own = edit.name, figures[edit.name]
+        if not own.works:
+            continue
+        span = f"{edit.min_strength:g} to {edit.max_strength:g}"
         shown = f"{own.effect:.2f} | {100 * own.leakage:.0f} % | {own.leaks_into} | {100 * own.monotone:.0f} %"
         lines.append(f"| {name} | {span} | {shown} |")
-    return "\n".join(lines)
+    left_out = ", ".join(name for name, own in figures.items() if not own.works)
+    return "\n".join([*lines, "", f"Left out, for want of a measurable effect: {left_out or 'none'}."])
 
 
 def main() -> None:
@@ -160,13 +171,13 @@ def main() -> None:
     per_parameter = fit(cast(Generator, bundle.module("generator")))
     edits = specs(cast(AttributeNetwork, bundle.module("attributes")).config.names)
     directions = {edit.name: per_parameter[NAMES.index(edit.attribute)].expand(bundle.num_ws, -1) for edit in edits}
-    put_directions(INSTALLED / asked.bundle, directions, edits)
-    bundle = load_bundle(asked.bundle)
-    figures = {edit.name: measure(bundle, edit, bundle.directions[edit.name]) for edit in edits}
+    figures = {edit.name: measure(bundle, edit, directions[edit.name]) for edit in edits}
+    offered = [edit for edit in edits if figures[edit.name].works]
+    put_directions(INSTALLED / asked.bundle, {edit.name: directions[edit.name] for edit in offered}, offered)
     asked.out.mkdir(parents=True, exist_ok=True)
     written = {name: asdict(own) for name, own in figures.items()}
     (asked.out / "figures.json").write_text(json.dumps(written, indent=1) + "\n")
-    print(table(figures, bundle.edits))
+    print(table(figures, edits))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import torch
 
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 from tests.fakes.bundle import tiny_bundle
-from training.directions import DESCRIPTIONS, fit, specs, strength_range
+from training.directions import DESCRIPTIONS, EditFigures, fit, specs, strength_range, table
 from training.renderer.parameters import ATTRIBUTES, INDEX, NAMES, PARAMETERS
 
 
@@ -43,3 +43,14 @@ def test_a_range_carries_from_end_to_end():
 def test_edits_that_the_bundle_cannot_measure_are_left_out(tmp_path):
     names = tiny_bundle(tmp_path).module("attributes").config.names
     assert [edit.name for edit in specs(names)] == ["smile", "age"]
+
+
+def test_only_edits_that_move_their_attribute_steadily_are_offered():
+    def figures(effect, monotone):
+        return EditFigures(effect=effect, leakage=0.1, leaks_into="age", monotone=monotone)
+
+    found = {"smile": figures(0.8, 1.0), "pucker": figures(0.02, 1.0), "gaze_x": figures(0.5, 0.4)}
+    assert [name for name, own in found.items() if own.works] == ["smile"]
+    text = table(found, specs(("smile", "pucker", "gaze_x")))
+    assert "| smile |" in text
+    assert "Left out, for want of a measurable effect: pucker, gaze_x." in text
