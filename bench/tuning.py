@@ -129,8 +129,7 @@ def _ignore(border: Tensor, total: Tensor) -> None:
 def report(ways: list[Way], rounds: list[list[tuple[float, float]]]) -> None:
     """Prints the medians of all rounds, and how many times the first way is as fast as the second."""
     medians = [
-        [statistics.median(turn[index][clock] for turn in rounds) for clock in (0, 1)]
-        for index in range(len(ways))
+        [statistics.median(turn[index][clock] for turn in rounds) for clock in (0, 1)] for index in range(len(ways))
     ]
     for way, (wall, processor) in zip(ways, medians, strict=True):
         print(f"{way.name:20s} {wall:8.1f} ms per frame and step, {processor:8.1f} ms of processor time")
@@ -150,9 +149,7 @@ def main() -> None:
     given = networks(arguments.bundle)
     config = given.generator().config
     pivots = torch.randn(BATCH, config.num_ws, config.w_dim)
-    crops = np.random.default_rng(0).integers(
-        0, 256, (BATCH, config.resolution, config.resolution, 3), np.uint8
-    )
+    crops = np.random.default_rng(0).integers(0, 256, (BATCH, config.resolution, config.resolution, 3), np.uint8)
     print(f"{given.name}, {config.resolution} px, {arguments.threads} threads, load {os.getloadavg()[0]:.1f}")
     for ways in (pivotal(given, pivots, crops), stitching(given, pivots, crops)):
         for way in ways:

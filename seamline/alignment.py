@@ -89,9 +89,7 @@ class Alignment:
     def crops(self, track: int, stored: Sequence[Range] | None = None) -> Frames:
         """Aligned crops (n, R, R, 3) of a track's visible frames, from some of `ranges` or from all."""
         names = [crops_part(track, frames) for frames in (self.ranges if stored is None else stored)]
-        packs = [
-            decode_frames(self.artifact.read_part(name)) for name in names if name in self.artifact.parts
-        ]
+        packs = [decode_frames(self.artifact.read_part(name)) for name in names if name in self.artifact.parts]
         size = self.crop_size
         return np.concatenate(packs) if packs else np.empty((0, size, size, 3), np.uint8)
 

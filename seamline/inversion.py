@@ -76,9 +76,7 @@ def encode_generator(generator: Generator) -> bytes:
 
 
 def _encode(tensors: Mapping[str, Tensor]) -> bytes:
-    return safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    )
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def pivots_part(track: int) -> str:

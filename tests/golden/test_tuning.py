@@ -89,9 +89,7 @@ def test_tuned_generator_draws_the_frames(tuned: Tuned, golden: dict[str, Tensor
 
 def test_locality_terms(tuned: Tuned, golden: dict[str, Tensor]) -> None:
     z = drawn("locality_z", (1, 512))
-    terms = locality_terms(
-        tuned.generator, tuned.original, tuned.pivots[:1], z, tuned.lpips, LocalityConfig()
-    )
+    terms = locality_terms(tuned.generator, tuned.original, tuned.pivots[:1], z, tuned.lpips, LocalityConfig())
     torch.testing.assert_close(torch.stack(terms), golden["locality"], rtol=LOSS_TOLERANCE, atol=0)
 
 

@@ -41,9 +41,7 @@ class Ready:
     alignment: ArtifactRef
     inversion: ArtifactRef
 
-    def request(
-        self, *edits: tuple[str, float], frames: tuple[int, int] = (0, 4), **options: Any
-    ) -> StitchRequest:
+    def request(self, *edits: tuple[str, float], frames: tuple[int, int] = (0, 4), **options: Any) -> StitchRequest:
         """A request, by default for the first four frames."""
         return StitchRequest(
             alignment=self.alignment,
@@ -95,9 +93,7 @@ async def test_stitches_a_range_and_tells_of_its_progress(ready: Ready) -> None:
     assert any(message.step == "stitch" and "border_loss" in message.figures for message in progress)
     artifact = Artifact.open(ready.store, result.stitched, stage="stitch")
     edited = decode_frames(artifact.read_part("frames-000004-000008"))
-    source = decode_frames(
-        Artifact.open(ready.store, ready.alignment, "align").read_part("frames-000004-000008")
-    )
+    source = decode_frames(Artifact.open(ready.store, ready.alignment, "align").read_part("frames-000004-000008"))
     assert edited.shape == source.shape
     assert (np.abs(edited.astype(int) - source).max((1, 2, 3)) > 0).all()
 

@@ -102,9 +102,7 @@ def invert(store: Store, bundle: Bundle, alignment: ArtifactRef, config: TuningC
     if done := writer.finished():
         return Inverted(ref=done, tracks=_figures(Artifact.open(store, done, stage="invert")))
     tracks = [track for track in source.tracks if track.visible_frames]
-    figures = [
-        TrackInversion(store, recipe, writer, source, track, bundle, config, job).run() for track in tracks
-    ]
+    figures = [TrackInversion(store, recipe, writer, source, track, bundle, config, job).run() for track in tracks]
     meta = {
         "alignment_sha256": source.sha256,
         "bundle": bundle.name,

@@ -84,9 +84,7 @@ class PivotalTuning:
         self._original = _frozen_copy(generator) if config.locality else None
         generator.requires_grad_(False)
         generator.synthesis.requires_grad_(True)
-        self._optimizer = torch.optim.Adam(
-            generator.synthesis.parameters(), lr=config.learning_rate, fused=True
-        )
+        self._optimizer = torch.optim.Adam(generator.synthesis.parameters(), lr=config.learning_rate, fused=True)
 
     def run_pass(self, index: int, pivots: Tensor, crops: NDArray[np.uint8]) -> Iterator[BatchFigures]:
         """Goes over a track's frames once.
@@ -124,9 +122,7 @@ class PivotalTuning:
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()
-        return BatchFigures(
-            frames=frames, l2=l2.detach(), perceptual=perceptual.detach(), total=total.detach()
-        )
+        return BatchFigures(frames=frames, l2=l2.detach(), perceptual=perceptual.detach(), total=total.detach())
 
     def state(self) -> dict[str, Tensor]:
         """Weights and optimiser state, by name, as `restore` takes them."""

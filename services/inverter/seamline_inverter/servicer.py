@@ -36,11 +36,7 @@ class InverterServicer(InverterServiceServicer):
             return _result(invert(self._store, bundle, request.alignment, tuning, job), job)
 
         async for event in run_stage(context, "invert", work, self._executor):
-            yield (
-                InvertResponse(progress=event)
-                if isinstance(event, Progress)
-                else InvertResponse(result=event)
-            )
+            yield (InvertResponse(progress=event) if isinstance(event, Progress) else InvertResponse(result=event))
 
 
 def _result(inverted: Inverted, job: Job) -> InvertResult:

@@ -91,9 +91,7 @@ def split_region(
     grown = dilate(region, inner)
     full = dilate(grown, outer)
     strip = torch.ones_like(region)
-    strip[
-        ..., frame_border : strip.shape[-2] - frame_border, frame_border : strip.shape[-1] - frame_border
-    ] = 0
+    strip[..., frame_border : strip.shape[-2] - frame_border, frame_border : strip.shape[-1] - frame_border] = 0
     ring = 1 - grown if whole else full - grown
     border = torch.maximum(torch.minimum(strip, grown), ring).clamp(0, 1)
     return (region - border).clamp(0, 1), border, full

@@ -35,16 +35,10 @@ class StitcherServicer(StitcherServiceServicer):
             plan = _plan(request, bundle)
             stitched = stitch_range(self._store, bundle, request.alignment, request.inversion, plan, job)
             timing = Timing(step_seconds=job.seconds)
-            return StitchResult(
-                stitched=stitched.ref, range=request.range, steps=stitched.steps, timing=timing
-            )
+            return StitchResult(stitched=stitched.ref, range=request.range, steps=stitched.steps, timing=timing)
 
         async for event in run_stage(context, "stitch", work, self._executor):
-            yield (
-                StitchResponse(progress=event)
-                if isinstance(event, Progress)
-                else StitchResponse(result=event)
-            )
+            yield (StitchResponse(progress=event) if isinstance(event, Progress) else StitchResponse(result=event))
 
 
 def _plan(request: StitchRequest, bundle: Bundle) -> Plan:

@@ -138,9 +138,7 @@ def _check(aligned: Alignment, inverted: Inversion, bundle: Bundle, plan: Plan) 
         raise InvalidInput("there is no edit; name at least one", field="edits")
     bundle.check_edits(plan.edits)
     if inverted.alignment_sha256 != aligned.sha256:
-        raise Precondition(
-            "the inversion was made from another alignment; invert this one", field="inversion"
-        )
+        raise Precondition("the inversion was made from another alignment; invert this one", field="inversion")
     for name, digest in (("alignment", aligned.bundle_digest), ("inversion", inverted.bundle_digest)):
         if digest != bundle.digest:
             raise Precondition(
@@ -184,9 +182,7 @@ class RangeStitcher:
             if track.visible_frames:
                 records += self._stitch_track(track.id, stored, wanted, frames)
         with self._job.step("write"):
-            meta = {
-                "records": [asdict(record) for record in sorted(records, key=lambda record: record.frame)]
-            }
+            meta = {"records": [asdict(record) for record in sorted(records, key=lambda record: record.frame)]}
             self._writer.put_part(name, encode_frames(frames), meta)
 
     def _stitch_track(self, track: int, stored: Range, wanted: Range, frames: Frames) -> list[FrameRecord]:
@@ -203,9 +199,7 @@ class RangeStitcher:
         losses = zip(goal.border_loss(goal.edit).tolist(), goal.border_loss(images).tolist(), strict=True)
         records = [
             FrameRecord(frame=frame, track=track, steps=taken, border_naive=naive, border_stitched=stitched)
-            for frame, taken, (naive, stitched) in zip(
-                geometry.frames[place].tolist(), steps, losses, strict=True
-            )
+            for frame, taken, (naive, stitched) in zip(geometry.frames[place].tolist(), steps, losses, strict=True)
         ]
         self._paste(frames, wanted, geometry, place, to_pixels(images), masks)
         parts = {"naive": to_pixels(goal.edit), "stitched": to_pixels(images), "masks": masks}
@@ -249,9 +243,7 @@ class RangeStitcher:
                 )
                 stored.append(_as_pixels(masks, feathered(masks.full, self._plan.masks.feather)))
                 step.advance(len(source))
-        joined = {
-            name: torch.cat([getattr(goal, name) for goal in goals]) for name in Goal.__dataclass_fields__
-        }
+        joined = {name: torch.cat([getattr(goal, name) for goal in goals]) for name in Goal.__dataclass_fields__}
         return Goal(**joined), np.concatenate(stored)
 
     def _tuned(self, generator: Generator, goal: Goal) -> tuple[Tensor, list[int]]:
@@ -298,9 +290,7 @@ def parse(bundle: Bundle, crops: Tensor, config: MaskConfig) -> Masks:
 
 def _as_pixels(masks: Masks, pasted: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(N, R, R, 3): content, border, pasted."""
-    levels = [
-        (mask[:, 0] * 255).round().to(torch.uint8).cpu().numpy() for mask in (masks.content, masks.border)
-    ]
+    levels = [(mask[:, 0] * 255).round().to(torch.uint8).cpu().numpy() for mask in (masks.content, masks.border)]
     return np.stack([*levels, pasted], axis=-1)
 
 

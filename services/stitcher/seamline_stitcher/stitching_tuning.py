@@ -177,28 +177,25 @@ class _Group:
 
 
 class _Tuned:
-    """A copy of the generator in tuning, with each frame's own offsets to the styles if there are any."""
+    """A copy of the generator in tuning, with what each frame has of its own beside it."""
 
     def __init__(self, generator: Generator, codes: Tensor, config: StitchingConfig) -> None:
         self._codes, self._config = codes, config
         self._generator = copy.deepcopy(generator).requires_grad_(False)
         self._generator.synthesis.requires_grad_(True)
-        parameters = [*self._generator.synthesis.parameters()]
-        groups: list[dict[str, Any]] = [{"params": parameters, "lr": config.learning_rate}]
-        self._offsets: list[Tensor] = []
-        if config.style_learning_rate:
-            with torch.no_grad():
-                styles = self._generator.styles(codes)
-            self._offsets = [torch.zeros_like(style).requires_grad_() for style in styles]
-            groups.append({"params": self._offsets, "lr": config.style_learning_rate})
-        self._optimizer = torch.optim.Adam(groups, fused=True)
+        self._styles = self._style_offsets() if config.style_learning_rate else []
+        groups: list[dict[str, Any]] = [
+            {"params": [*self._generator.synthesis.parameters()], "lr": config.learning_rate},
+            {"params": self._styles, "lr": config.style_learning_rate},
+        ]
+        self._optimizer = torch.optim.Adam([group for group in groups if group["params"]], fused=True)
 
     def draw(self, frames: Tensor) -> Tensor:
         """Images (B, 3, R, R) of some of the frames."""
         with compute(self._codes.device, self._config.precision):
             styles = self._generator.styles(self._codes[frames])
-            if self._offsets:
-                styles = [style + own[frames] for style, own in zip(styles, self._offsets, strict=True)]
+            if self._styles:
+                styles = [style + own[frames] for style, own in zip(styles, self._styles, strict=True)]
             return self._generator.synthesis_from_styles(styles)
 
     def update(self, loss: Tensor) -> None:
@@ -206,3 +203,9 @@ class _Tuned:
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()
+
+    def _style_offsets(self) -> list[Tensor]:
+        """Zeros (N, channels) for every layer."""
+        with torch.no_grad():
+            styles = self._generator.styles(self._codes)
+        return [torch.zeros_like(style).requires_grad_() for style in styles]

@@ -90,9 +90,7 @@ def test_stops_at_the_target(store: Store, bundle: Bundle, alignment: ArtifactRe
     assert run(store, bundle, alignment, target).tracks[0].passes <= CONFIG.max_passes
 
 
-def test_a_second_call_does_nothing_and_gives_the_same(
-    store: Store, bundle: Bundle, alignment: ArtifactRef
-) -> None:
+def test_a_second_call_does_nothing_and_gives_the_same(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:
     first, again = run(store, bundle, alignment), Recorder()
     assert invert(store, bundle, alignment, CONFIG, again.job) == first
     assert again.job.seconds == {}
@@ -129,9 +127,7 @@ def test_a_cancelled_call_goes_on_where_it_was(
     assert resumed.ref.sha256 == straight.ref.sha256
 
 
-def test_a_checkpoint_that_is_not_one_is_ignored(
-    store: Store, bundle: Bundle, alignment: ArtifactRef
-) -> None:
+def test_a_checkpoint_that_is_not_one_is_ignored(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:
     first = run(store, bundle, alignment)
     key = Inversion.open(store, first.ref).artifact.recipe.key
     for part in list(store.list(f"{key}/manifests/")) + list(store.list(f"{key}/sidecars/generator-0")):

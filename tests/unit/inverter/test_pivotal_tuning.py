@@ -35,9 +35,7 @@ def pivots(bundle: Bundle) -> Tensor:
     return bundle.latent_avg + 0.3 * drawn
 
 
-def passes(
-    tuning: PivotalTuning, numbers: range, pivots: Tensor, crops: NDArray[np.uint8]
-) -> Iterator[float]:
+def passes(tuning: PivotalTuning, numbers: range, pivots: Tensor, crops: NDArray[np.uint8]) -> Iterator[float]:
     for number in numbers:
         seen = [figures.psnr_db for figures in tuning.run_pass(number, pivots, crops)]
         yield torch.cat(seen).mean().item()
@@ -58,9 +56,7 @@ def test_every_frame_is_seen_once_in_a_pass(bundle: Bundle, pivots: Tensor, crop
     assert sorted(frame for batch in batches for frame in batch) == list(range(7))
 
 
-def test_goes_on_bit_for_bit_after_a_checkpoint(
-    bundle: Bundle, pivots: Tensor, crops: NDArray[np.uint8]
-) -> None:
+def test_goes_on_bit_for_bit_after_a_checkpoint(bundle: Bundle, pivots: Tensor, crops: NDArray[np.uint8]) -> None:
     whole = start(bundle)
     straight = list(passes(whole, range(3), pivots, crops))
     first = start(bundle)
@@ -92,9 +88,7 @@ def test_locality_holds_the_generator_away_from_the_pivots(
     elsewhere = bundle.latent_avg + 1.0
     with torch.no_grad():
         before = bundle.generator().synthesis(elsewhere[None])
-        moved = [
-            (t.generator.synthesis(elsewhere[None]) - before).square().mean().item() for t in (free, held)
-        ]
+        moved = [(t.generator.synthesis(elsewhere[None]) - before).square().mean().item() for t in (free, held)]
     assert moved[1] < 0.5 * moved[0]
 
 

@@ -39,9 +39,7 @@ class Inverted:
 
     def stitch(self, plan: Plan = PLAN, store: Store | None = None) -> Stitched:
         """Runs the stage."""
-        return stitch_range(
-            store or self.store, self.bundle, self.alignment, self.inversion, plan, Job("stitch")
-        )
+        return stitch_range(store or self.store, self.bundle, self.alignment, self.inversion, plan, Job("stitch"))
 
     def frames(self, stitched: Stitched) -> np.ndarray:
         """The edited frames of the whole range."""

@@ -63,9 +63,7 @@ def test_the_border_moves_to_the_source(generator: Generator, goal: Goal, config
 
 def test_the_content_loss_keeps_the_edit(generator: Generator, goal: Goal) -> None:
     configs = [replace(TOGETHER, content_weight=weight) for weight in (0.0, 1.0)]
-    free, kept = (
-        goal.content_loss(stitch(generator, goal, config, ignore).images).mean() for config in configs
-    )
+    free, kept = (goal.content_loss(stitch(generator, goal, config, ignore).images).mean() for config in configs)
     assert kept < 0.5 * free
 
 
@@ -103,9 +101,7 @@ def test_every_frame_takes_max_steps_without_a_target(generator: Generator, goal
 
 def test_stops_at_the_target(generator: Generator, goal: Goal) -> None:
     naive = goal.border_loss(goal.edit).mean().item()
-    reached = stitch(
-        generator, goal, replace(TOGETHER, target_border_loss=0.5 * naive, max_steps=200), ignore
-    )
+    reached = stitch(generator, goal, replace(TOGETHER, target_border_loss=0.5 * naive, max_steps=200), ignore)
     assert max(reached.steps) < 100
     assert goal.border_loss(reached.images).mean() < 0.6 * naive
 
