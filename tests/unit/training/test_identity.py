@@ -4,7 +4,17 @@ import torch
 from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from tests.fakes.portraits import write_portraits
 from training.data import Portraits
-from training.identity import CONFIG, IdentityBatches, People, Recogniser, face_crop, loss
+from training.identity import (
+    CONFIG,
+    IdentityBatches,
+    People,
+    Recogniser,
+    _unnormalised,
+    discriminant,
+    discriminate,
+    face_crop,
+    loss,
+)
 
 
 def people(root):
@@ -38,6 +48,37 @@ def test_strangers_teach_parameters_but_are_no_class(tmp_path):
     assert module.centres.grad.abs().sum() > 0
     changed = batch | {"parameters": batch["parameters"] + torch.tensor([0.0] * 7 + [5.0])[:, None]}
     assert loss(module, changed) > value
+
+
+def test_discriminants_find_the_direction_in_which_people_differ():
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(60), 8)
+    noise = rng.standard_normal((480, 3)) * [0.2, 5.0, 5.0]
+    features = noise + np.outer(rng.standard_normal(60)[person], [1.0, 0.0, 0.0]) + 7
+    matrix, centre = discriminant(features, person)
+    turned = (features - centre) @ matrix.T
+    between = np.stack([turned[person == k].mean(0) for k in range(60)]).std(0)
+    assert between.max() > 10 * np.sort(between)[-2]
+    assert abs(np.corrcoef(turned[:, between.argmax()], features[:, 0])[0, 1]) > 0.99
+
+
+def test_the_folded_map_is_the_fitted_one(tmp_path):
+    torch.manual_seed(0)
+    network = ArcFace(ArcFaceConfig(**CONFIG | {"embedding": 8}))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 2)
+            module.bias.data.normal_()
+    found = people(tmp_path)
+    network.eval()
+    with torch.no_grad():
+        before = _unnormalised(network, found)
+        matrix, centre = discriminant(before, found.person)
+        discriminate(network, found)
+        after = _unnormalised(network, found)
+    np.testing.assert_allclose(after, (before - centre) @ matrix.T, atol=1e-3, rtol=1e-3)
 
 
 def test_the_crop_is_that_of_the_published_encoders():
