@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes every weight file of bundles/avatar-256 from seeds. Some three hours on one core; what is done is not done
+# Makes every weight file of bundles/avatar-256; runs end by the clock, so weights differ a little from run to run. Some three hours on one core; what is done is not done
 # again, and a run that was broken off goes on.
 set -eu
 cd "$(dirname "$0")/.."
