@@ -71,6 +71,4 @@ def caption(params: NDArray[np.floating], rng: np.random.Generator) -> str:
     turn = "facing right" if p["yaw"] > 12 else "facing left" if p["yaw"] < -12 else ""
     doing = ", ".join(w for w in (mood, turn) if w and rng.random() < 0.8)
     listed = " and ".join(part for part in (", ".join(kept[:-1]), *kept[-1:]) if part)
-    return (
-        f"a portrait of {subject}" + (f" with {listed}" if listed else "") + (f", {doing}" if doing else "")
-    )
+    return f"a portrait of {subject}" + (f" with {listed}" if listed else "") + (f", {doing}" if doing else "")

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from training.renderer.compiled import fast
 from training.renderer.contours import brow, bump, lids, lips, smooth
+from training.renderer.light import Triple, mix, times
 from training.renderer.shape import Shape
 
 Floats = NDArray[np.float64]
 BACKGROUND, SKIN, L_BROW, R_BROW, L_EYE, R_EYE, EYE_G, L_EAR, R_EAR, EAR_R = range(10)
 NOSE, INNER_MOUTH, U_LIP, L_LIP, NECK, NECK_L, CLOTH, HAIR, HAT = range(10, 19)
 """CelebAMask-HQ classes in the order of the public BiSeNet; l_ is the image's left of a frontal head."""
-Triple = tuple[float, float, float]
 
 
 class Palette(NamedTuple):
@@ -24,18 +24,6 @@ class Palette(NamedTuple):
     iris: Triple
     lips: Triple
     cloth: Triple
-
-
-@fast
-def mix(a: Triple, b: Triple, t: float) -> Triple:
-    """Blend colours linearly."""
-    return a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t
-
-
-@fast
-def times(a: Triple, r: float, g: float, b: float) -> Triple:
-    """Scale a colour per channel."""
-    return a[0] * r, a[1] * g, a[2] * b
 
 
 @fast

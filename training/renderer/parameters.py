@@ -58,9 +58,7 @@ def _flat(
     name: str, group: Group, meaning: str, low: float = -1.0, high: float = 1.0, *,
     at_low: float = 0.0, at_high: float = 0.0,
 ) -> Parameter:  # fmt: skip
-    return Parameter(
-        name=name, group=group, low=low, high=high, meaning=meaning, at_low=at_low, at_high=at_high
-    )
+    return Parameter(name=name, group=group, low=low, high=high, meaning=meaning, at_low=at_low, at_high=at_high)
 
 
 PARAMETERS: Final[tuple[Parameter, ...]] = (
@@ -98,9 +96,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _flat("hair_colour", "attribute", "black over brown to light blond hair", 0.0, 1.0),
     _flat("smile", "expression", "mouth corners down to wide toothy smile", -0.6, 1.0),
     _flat("mouth_open", "expression", "closed to wide open mouth", 0.0, 1.0, at_low=0.3),
-    Parameter(
-        name="eyes_open", group="expression", low=0.0, high=1.2, skew=2.2, meaning="shut to wide open eyes"
-    ),
+    Parameter(name="eyes_open", group="expression", low=0.0, high=1.2, skew=2.2, meaning="shut to wide open eyes"),
     _bell("brow_raise", "expression", "lowered to raised brows"),
     _bell("brow_frown", "expression", "inner brows up (worried) to down (angry)"),
     _bell("gaze_x", "expression", "looking to the image's left or right"),
@@ -149,10 +145,7 @@ _VALUES = np.stack([p.quantile(_PROBES) for p in PARAMETERS])
 MEANS: Final[Floats] = _VALUES.mean(axis=1).astype(np.float32)
 # a fixed parameter has no spread: its range stands in, so that the map stays invertible
 STDS: Final[Floats] = np.array(
-    [
-        v.std() if p.fixed is None else (p.high - p.low) / 4.0
-        for p, v in zip(PARAMETERS, _VALUES, strict=True)
-    ],
+    [v.std() if p.fixed is None else (p.high - p.low) / 4.0 for p, v in zip(PARAMETERS, _VALUES, strict=True)],
     np.float32,
 )
 

@@ -71,9 +71,7 @@ def _look(rng: np.random.Generator) -> NDArray[np.float32]:
     return look
 
 
-def presenter(
-    seed: int, frames: int, fps: float = 24.0, width: int = 640, height: int = 480
-) -> Iterator[Moment]:
+def presenter(seed: int, frames: int, fps: float = 24.0, width: int = 640, height: int = 480) -> Iterator[Moment]:
     """Yield `frames` moments of a speaking presenter; the same seed gives the same person and motion.
 
     Raises:
