@@ -1,7 +1,9 @@
 """What the commands `python -m training.<network>` have in common: options, figures, and the bundle."""
 
 import argparse
+import fcntl
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ class Options:
 
 
 def options(kind: str, description: str, defaults: LoopConfig, second: tuple[str, str] | None = None) -> Options:
-    """Read the command line, keep torch to one core and seed it.
+    """Read the command line, keep torch to one core where that is all there is, and seed it.
 
     Args:
         kind: The network, as in the bundle.
@@ -47,13 +49,15 @@ def options(kind: str, description: str, defaults: LoopConfig, second: tuple[str
         parser.add_argument(f"--{second[0]}", dest="second", type=Path, required=True, help=second[1])
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, log and figures")
     parser.add_argument("--bundle", type=Path, help="bundle to put the network into, e.g. bundles/avatar-256")
-    parser.add_argument("--minutes", type=float, default=defaults.minutes, help="CPU minutes to train for")
-    parser.add_argument("--steps", type=int, default=0, help="train for so many steps instead: reproducible")
+    parser.add_argument("--steps", type=int, default=defaults.steps, help="steps to train for")
+    parser.add_argument("--device", default=defaults.device, help="cpu, or cuda")
+    parser.add_argument("--workers", type=int, default=defaults.workers, help="processes that make batches ahead")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     asked = parser.parse_args()
-    single_core()
+    if asked.device == "cpu":
+        single_core()
     torch.manual_seed(asked.seed)
-    chosen = asdict(defaults) | {"minutes": asked.minutes, "steps": asked.steps, "seed": asked.seed}
+    chosen = asdict(defaults) | {name: getattr(asked, name) for name in ("steps", "seed", "device", "workers")}
     return Options(
         kind=kind,
         data=asked.data,
@@ -76,7 +80,6 @@ def finish(
     print({name: round(value, 4) for name, value in figures.items()}, flush=True)
     if asked.bundle is None:
         return
-    open_bundle(asked.bundle)
     source = NetworkSource(
         module=module,
         config=config,
@@ -84,7 +87,20 @@ def finish(
         source=f"python -m training.{asked.kind}",
         precision=precision,
     )
-    entry = put_network(asked.bundle, asked.kind, source)
+    store(asked.bundle, asked.kind, source)
+
+
+def store(directory: Path, kind: str, source: NetworkSource) -> None:
+    """Put a network into a bundle, which is started if there is none yet."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        # Networks are trained side by side, and the manifest is read, changed and written.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        open_bundle(directory)
+        entry = put_network(directory, kind, source)
+    finally:
+        os.close(lock)
     print(f"{entry.file}: {entry.size / 1e6:.2f} MB", flush=True)
 
 

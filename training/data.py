@@ -68,6 +68,10 @@ class Portraits:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    def on(self, device: torch.device) -> "Portraits | ResidentPortraits":
+        """The same portraits for training there: on a GPU all of them are kept in its memory."""
+        return self if device.type == "cpu" else ResidentPortraits(self, device)
+
     @property
     def parameters(self) -> int:
         """Length P of a standardised parameter vector."""
@@ -87,12 +91,49 @@ class Portraits:
 
     def batch(self, indices: np.ndarray, size: int) -> Batch:
         """Portraits by number, pictures averaged down to `size` pixels."""
-        images = torch.from_numpy(self.rows("images", indices)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        if images.shape[-1] != size:
-            images = F.avg_pool2d(images, images.shape[-1] // size)
         return Batch(
-            images=images.contiguous(memory_format=torch.channels_last),
+            images=_pictures(torch.from_numpy(self.rows("images", indices)), size),
             parsing=torch.from_numpy(self.rows("parsing", indices)),
             landmarks=torch.from_numpy(self.rows("landmarks", indices)),
             z=torch.from_numpy(self.rows("z", indices)),
         )
+
+
+class ResidentPortraits:
+    """Portraits in the memory of a GPU, 0.25 MB each, so that no step waits for the CPU.
+
+    Args:
+        portraits: All of them are copied.
+        device: Where to.
+    """
+
+    def __init__(self, portraits: Portraits, device: torch.device) -> None:
+        self.parameters = portraits.parameters
+
+        def copied(name: Literal["images", "parsing", "landmarks", "z"]) -> Tensor:
+            parts = np.array_split(np.arange(len(portraits)), max(1, len(portraits) // 1000))
+            return torch.cat([torch.from_numpy(portraits.rows(name, part)).to(device) for part in parts])
+
+        self._images, self._parsing = copied("images"), copied("parsing")
+        self._landmarks, self._z = copied("landmarks"), copied("z")
+
+    def __len__(self) -> int:
+        return len(self._z)
+
+    def batch(self, indices: np.ndarray, size: int) -> Batch:
+        """Portraits by number, as `Portraits.batch` gives them."""
+        rows = torch.from_numpy(indices).to(self._z.device, non_blocking=True)
+        return Batch(
+            images=_pictures(self._images[rows], size),
+            parsing=self._parsing[rows],
+            landmarks=self._landmarks[rows],
+            z=self._z[rows],
+        )
+
+
+def _pictures(stored: Tensor, size: int) -> Tensor:
+    """Stored pictures (B, H, H, 3) uint8 as (B, 3, size, size) in [-1, 1], channels last in memory."""
+    images = stored.permute(0, 3, 1, 2).float() / 127.5 - 1
+    if images.shape[-1] != size:
+        images = F.avg_pool2d(images, images.shape[-1] // size)
+    return images.contiguous(memory_format=torch.channels_last)

@@ -1,10 +1,11 @@
-"""Train the generator of a bundle by regression: the renderer's parameters are z, its pictures the targets.
+"""Train the generator of a bundle: the renderer's parameters are z, its pictures the targets.
 
-    python -m training.generator --data runs/portraits --out runs/generator
+    python -m training.generator --data runs/portraits --out runs/generator --device cuda
 
-w is z itself (the mapping is the identity, so directions in W are exact), the image is regressed with a
-parsing-weighted loss, coarse to fine: 64, 128, then 256 px, each starting from the weights of the one before.
-Every stage resumes from its last checkpoint; the seed fixes the order of the pictures.
+w is z itself (the mapping is the identity, so directions in W are exact). First the picture is regressed with a
+parsing-weighted loss, coarse to fine: 64, 128, then 256 px, each starting from the weights of the one before. Then it
+is finished against a discriminator, which brings out what regression leaves soft: hair, teeth, wrinkles. Every stage
+resumes from its last checkpoint; the seed fixes the order of the pictures.
 """
 
 import time
@@ -22,7 +23,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
-from training.data import Portraits
+from training.data import Batch, Portraits, ResidentPortraits
+from training.discriminator import Adversary
 
 CLASS_WEIGHTS = {0: 0.5, 2: 2.5, 3: 2.5, 4: 5.0, 5: 5.0, 6: 2.5, 11: 4.0, 12: 4.0, 13: 4.0, 16: 0.7}
 """Loss weight of a parsing class; others weigh 1. People look at eyes and mouths."""
@@ -30,12 +32,13 @@ CLASS_WEIGHTS = {0: 0.5, 2: 2.5, 3: 2.5, 4: 5.0, 5: 5.0, 6: 2.5, 11: 4.0, 12: 4.
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How one resolution is trained."""
+    """One stage of training."""
 
+    name: str
     resolution: int
     images: int
     """Pictures seen, repeats included."""
-    batch: int = 8
+    batch: int = 32
     conv_rate: float = 2e-3
     """Adam's peak rate of convolution weights."""
     style_rate: float = 3e-3
@@ -43,6 +46,19 @@ class Schedule:
     final_rate: float = 1.0
     """Share of the peak rate left at the end of the cosine."""
     ema: float = 0.995
+    adversarial: float = 0.0
+    """Length of the adversary's gradient over that of the picture loss; 0 does without."""
+
+
+SCHEDULES = (
+    Schedule(name="64", resolution=64, images=200_000),
+    Schedule(name="128", resolution=128, images=200_000),
+    Schedule(name="256", resolution=256, images=600_000, final_rate=0.03, ema=0.998),
+    Schedule(
+        name="finish", resolution=256, images=100_000, conv_rate=5e-4, style_rate=7e-4, final_rate=0.03, ema=0.998,
+        adversarial=0.5,
+    ),
+)  # fmt: skip
 
 
 def config_for(resolution: int, parameters: int) -> GeneratorConfig:
@@ -53,8 +69,8 @@ def config_for(resolution: int, parameters: int) -> GeneratorConfig:
     )  # fmt: skip
 
 
-def build(config: GeneratorConfig, smaller: Generator | None) -> Generator:
-    """A generator that starts from a smaller one where there is one; its new toRGB then adds nothing at first."""
+def build(config: GeneratorConfig, before: Generator | None) -> Generator:
+    """A generator that starts from another where there is one; what is new in its toRGB adds nothing at first."""
     generator = Generator(config)
     with torch.no_grad():
         mapping = generator.mapping.get_submodule("fc0")
@@ -63,10 +79,10 @@ def build(config: GeneratorConfig, smaller: Generator | None) -> Generator:
         for name, parameter in generator.synthesis.named_parameters():
             if name.endswith("affine.weight"):
                 parameter.mul_(0.2)
-        last = generator.synthesis.blocks[-1].torgb
-        if smaller is not None:
-            generator.load_state_dict(smaller.state_dict(), strict=False)
-            last.weight.zero_()
+        if before is not None:
+            generator.load_state_dict(before.state_dict(), strict=False)
+            if before.config.resolution < config.resolution:
+                generator.synthesis.blocks[-1].torgb.weight.zero_()
     mapping.requires_grad_(False)
     return generator.to(memory_format=torch.channels_last)
 
@@ -94,10 +110,8 @@ def optimizer_for(generator: Generator, schedule: Schedule) -> torch.optim.Adam:
 
 def loss_weights(parsing: Tensor, size: int) -> Tensor:
     """Parsing maps (B, H, W) uint8 to weights (B, 1, size, size) with mean about 1."""
-    table = torch.ones(19)
-    for label, weight in CLASS_WEIGHTS.items():
-        table[label] = weight
-    return F.adaptive_avg_pool2d(table[parsing.long()].unsqueeze(1), size)
+    table = torch.tensor([CLASS_WEIGHTS.get(label, 1.0) for label in range(19)]).to(parsing.device, non_blocking=True)
+    return F.avg_pool2d(table[parsing.long()].unsqueeze(1), parsing.shape[-1] // size)
 
 
 def picture_loss(image: Tensor, target: Tensor, weights: Tensor) -> Tensor:
@@ -122,15 +136,21 @@ def psnr(image: Tensor, target: Tensor) -> Tensor:
 def evaluate(generator: Generator, held_out: Portraits, out: Path, count: int = 64) -> float:
     """Mean PSNR over held-out portraits; writes a sheet of targets above outputs beside the checkpoints."""
     size, scores, rows = generator.config.resolution, [], []
-    for start in range(0, count, 16):
-        batch = held_out.batch(np.arange(start, start + 16), size)
-        with torch.autocast("cpu", torch.bfloat16):
-            image = generator.synthesis(generator.mapping(batch.z), "none")
+    device = generator.mapping.w_avg.device
+    for part in np.array_split(np.arange(min(count, len(held_out))), 4):
+        batch = held_out.batch(part, size)
+        image = draw(generator, batch.z.to(device)).float().cpu()
         scores.append(psnr(image, batch.images))
         rows.append((batch.images[:8], image[:8].clamp(-1, 1)))
     sheet = torch.cat([torch.cat(list(pictures), 2) for pair in rows[:2] for pictures in pair], 1)
     Image.fromarray(((sheet.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()).save(out / f"sheet-{size}.png")
     return float(torch.cat(scores).mean())
+
+
+def draw(generator: Generator, z: Tensor) -> Tensor:
+    """Pictures (B, 3, R, R) of parameters (B, P), under autocast."""
+    with torch.autocast(z.device.type, torch.bfloat16):
+        return generator.synthesis(generator.mapping(z), "none")
 
 
 def save(path: Path, state: dict[str, object]) -> None:
@@ -140,72 +160,108 @@ def save(path: Path, state: dict[str, object]) -> None:
     partial.replace(path)
 
 
-def train(
-    schedule: Schedule, data: Portraits, held_out: Portraits, out: Path, smaller: Generator | None, seed: int
-) -> Generator:
-    """Train one resolution, from its checkpoint if there is one.
+class Stage:
+    """One stage of training, from its checkpoint if there is one.
 
-    Returns:
-        The exponential moving average of the weights.
+    Args:
+        schedule: What to do.
+        parameters: Length P of a parameter vector.
+        before: The generator of the stage before.
+        out: Folder for `checkpoint-<name>.pt`.
+        seed: Fixes the first weights and the order of the pictures.
+        device: Where to train.
     """
-    torch.manual_seed(seed)
-    generator = build(config_for(schedule.resolution, data.parameters), smaller)
-    average = deepcopy(generator).requires_grad_(False)
-    optimizer, seen = optimizer_for(generator, schedule), 0
-    checkpoint = out / f"checkpoint-{schedule.resolution}.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        generator.load_state_dict(state["generator"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        seen = state["seen"]
-    saved, losses, began, first = time.monotonic(), [], time.monotonic(), seen
-    parameters = [p for p in generator.parameters() if p.requires_grad]
-    averages = [a for p, a in zip(generator.parameters(), average.parameters(), strict=True) if p.requires_grad]
-    while seen < schedule.images:
-        order = np.random.default_rng((seed, schedule.resolution, seen))
-        batch = data.batch(np.sort(order.choice(len(data), schedule.batch, replace=False)), schedule.resolution)
-        warm, decay = min(1.0, seen / 2000 + 0.05), (1 + cos(pi * seen / schedule.images)) / 2
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * warm * (schedule.final_rate + (1 - schedule.final_rate) * decay)
-        with torch.autocast("cpu", torch.bfloat16):
-            image = generator.synthesis(generator.mapping(batch.z), "none")
-        loss = picture_loss(image, batch.images, loss_weights(batch.parsing, schedule.resolution))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
-        optimizer.step()
-        seen += schedule.batch
-        torch._foreach_lerp_(averages, parameters, 1 - schedule.ema)
-        losses.append(float(loss.detach()))
-        if time.monotonic() - saved > 120 or seen >= schedule.images:
-            figure = evaluate(average, held_out, out)
-            rate = (seen - first) / (time.monotonic() - began)
-            print(f"{schedule.resolution} px  {seen} images  {rate:.1f}/s  loss {np.mean(losses):.4f}  "
-                  f"held-out {figure:.2f} dB", flush=True)  # fmt: skip
-            state = {"generator": generator.state_dict(), "average": average.state_dict(),
-                     "optimizer": optimizer.state_dict(), "seen": seen}  # fmt: skip
-            save(checkpoint, state)
-            saved, losses = time.monotonic(), []
-    return average
+
+    def __init__(
+        self, schedule: Schedule, parameters: int, before: Generator | None, out: Path, seed: int, device: torch.device
+    ) -> None:
+        torch.manual_seed(seed)
+        self._schedule, self._seed, self._checkpoint = schedule, seed, out / f"checkpoint-{schedule.name}.pt"
+        self._generator = build(config_for(schedule.resolution, parameters), before).to(device)
+        self.average = deepcopy(self._generator).requires_grad_(False)
+        self._optimizer, self.seen = optimizer_for(self._generator, schedule), 0
+        self._adversary = Adversary(self._generator.config, device) if schedule.adversarial else None
+        if self._checkpoint.exists():
+            self._resume(torch.load(self._checkpoint, map_location=device, weights_only=True))
+        pairs = zip(self._generator.parameters(), self.average.parameters(), strict=True)
+        trained = [(own, average) for own, average in pairs if own.requires_grad]
+        self._parameters, self._averages = (list(group) for group in zip(*trained, strict=True))
+
+    def train(self, data: Portraits | ResidentPortraits, held_out: Portraits, out: Path) -> Generator:
+        """Run to the end; returns the exponential moving average of the weights."""
+        saved, began, first, losses = time.monotonic(), time.monotonic(), self.seen, []
+        while self.seen < self._schedule.images:
+            order = np.random.default_rng((self._seed, self._schedule.resolution, self.seen))
+            rows = np.sort(order.choice(len(data), self._schedule.batch, replace=False))
+            losses.append(self._step(data.batch(rows, self._schedule.resolution)))
+            self.seen += self._schedule.batch
+            if time.monotonic() - saved > 60 or self.seen >= self._schedule.images:
+                loss = [round(float(value), 4) for value in torch.stack(losses).mean(0)]
+                rate = (self.seen - first) / (time.monotonic() - began)
+                print(f"{self._schedule.name}  {self.seen} images  {rate:.1f}/s  loss {loss}  "
+                      f"held-out {evaluate(self.average, held_out, out):.2f} dB", flush=True)  # fmt: skip
+                save(self._checkpoint, self._state())
+                saved, losses = time.monotonic(), []
+        return self.average
+
+    def _step(self, batch: Batch) -> Tensor:
+        """One update; the losses (2,) of the picture and of the adversary, 0 without one."""
+        self._set_rates()
+        image = draw(self._generator, batch.z)
+        leaf = image.detach().requires_grad_()
+        loss = picture_loss(leaf, batch.images, loss_weights(batch.parsing, self._schedule.resolution))
+        (slope,) = torch.autograd.grad(loss, leaf)
+        deceived = torch.zeros_like(loss)
+        if self._adversary:
+            deceived = self._adversary.learn(batch.images, image.detach(), batch.z, self.seen // self._schedule.batch)
+            other = self._adversary.gradient(image, batch.images, batch.z)
+            slope = slope + other * (self._schedule.adversarial * slope.norm() / other.norm().clamp(min=1e-12))
+        self._optimizer.zero_grad(set_to_none=True)
+        image.backward(slope)
+        torch.nn.utils.clip_grad_norm_(self._parameters, 5.0)
+        self._optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averages, self._parameters, 1 - self._schedule.ema)
+        return torch.stack([loss.detach(), deceived])
+
+    def _set_rates(self) -> None:
+        """Warm-up over 2000 pictures, then a cosine to the final rate."""
+        final = self._schedule.final_rate
+        warm, decay = min(1.0, self.seen / 2000 + 0.05), (1 + cos(pi * self.seen / self._schedule.images)) / 2
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * warm * (final + (1 - final) * decay)
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        parts = {"generator": self._generator, "average": self.average, "optimizer": self._optimizer}
+        if self._adversary:
+            parts |= {"adversary": self._adversary.module, "adversary_optimizer": self._adversary.optimizer}
+        return parts
+
+    def _state(self) -> dict[str, object]:
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"seen": self.seen}
+
+    def _resume(self, state: dict[str, dict[str, object]]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.seen = int(state["seen"])  # pyright: ignore[reportArgumentType]
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of rendered shards.")] = Path("runs/portraits"),
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/generator"),
-    images: Annotated[str, typer.Option(help="Pictures seen at 64, 128 and 256 px.")] = "24000,10400,35000",
+    device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
+    scale: Annotated[float, typer.Option(help="Pictures seen, as a share of the full schedule.")] = 1.0,
     seed: int = 1,
 ) -> None:
-    """Train all resolutions and leave `generator-256.pt` (state dict of the averaged weights) in OUT."""
+    """Run all stages and leave `generator-256.pt` (state dict of the averaged weights) in OUT."""
     out.mkdir(parents=True, exist_ok=True)
-    portraits, held_out = Portraits.split(data)
-    counts = [int(count) for count in images.split(",")]
-    schedules = [Schedule(resolution=side, images=n) for side, n in zip((64, 128, 256), counts, strict=True)]
-    schedules[-1] = replace(schedules[-1], batch=4, final_rate=0.03, ema=0.998)
-    generator: Generator | None = None
-    for schedule in schedules:
-        generator = train(schedule, portraits, held_out, out, generator, seed)
-        save(out / f"generator-{schedule.resolution}.pt", generator.state_dict())
+    training, held_out = Portraits.split(data)
+    portraits, generator = training.on(torch.device(device)), None
+    for schedule in SCHEDULES:
+        shortened = replace(schedule, images=round(scale * schedule.images))
+        stage = Stage(shortened, portraits.parameters, generator, out, seed, torch.device(device))
+        generator = stage.train(portraits, held_out, out)
+        save(out / f"generator-{schedule.resolution}.pt", generator.cpu().state_dict())
 
 
 if __name__ == "__main__":

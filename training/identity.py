@@ -49,7 +49,7 @@ def loss(module: nn.Module, batch: Batch) -> Tensor:
     """CosFace over the people that are seen often, and the squared error of everyone's parameters."""
     assert isinstance(module, Recogniser)
     embedding = module.network(batch["images"])
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(batch["images"].device.type, enabled=False):
         cosine = embedding @ F.normalize(module.centres, dim=1).T
         person = batch["person"]
         known = person >= 0
@@ -195,7 +195,7 @@ def evaluate(network: nn.Module, people: People, count: int = 960) -> dict[str, 
 def main() -> None:
     """Train and report; see `--help`."""
     second = ("portraits", "shards of people seen once")
-    asked = options("identity", __doc__, LoopConfig(minutes=8, learning_rate=2e-3, weight_decay=0.05), second)
+    asked = options("identity", __doc__, LoopConfig(steps=14_000, learning_rate=2e-3, weight_decay=0.05), second)
     assert asked.second is not None
     training, held_out = People.of(Portraits.all(asked.data)).split()
     module = Recogniser(ArcFace(ArcFaceConfig(**CONFIG)), int(training.person.max()) + 1)

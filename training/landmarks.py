@@ -99,7 +99,7 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
     """Distance of the points in pixels, and cross-entropy of the heat maps against bells at the points."""
     maps = cast(LandmarkNetwork, network).heatmaps(batch["images"])
     side = maps.shape[-1]
-    centres = (torch.arange(side) + 0.5) / side
+    centres = (torch.arange(side, device=maps.device) + 0.5) / side
     found = torch.stack([maps.sum(2) @ centres, maps.sum(3) @ centres], dim=2)
     points = batch["points"]
     inside = ((points > 0) & (points < 1)).all(2).float()
@@ -110,7 +110,7 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
 
 def bells(points: Tensor, side: int) -> Tensor:
     """Gaussian maps (B, 68, side, side), each of sum 1, about points (B, 68, 2) in units of the side."""
-    cells = torch.arange(side) + 0.5
+    cells = torch.arange(side, device=points.device) + 0.5
     x, y = (-(cells - points[..., axis, None] * side).square() / (2 * SIGMA**2) for axis in (0, 1))
     return (y[..., :, None] + x[..., None, :]).flatten(2).softmax(2).unflatten(2, (side, side))
 
@@ -155,7 +155,7 @@ def draw(images: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Train and report; see `--help`."""
     second = ("free", "shards with free framing, from which the held-out ones come too")
-    asked = options("landmarks", __doc__, LoopConfig(minutes=7, learning_rate=2e-3), second)
+    asked = options("landmarks", __doc__, LoopConfig(steps=12_000, learning_rate=2e-3), second)
     assert asked.second is not None
     training, held_out = Portraits.split(asked.second)
     batches = LandmarkBatches(portraits=training + Portraits.split(asked.data)[0], seed=asked.loop.seed)

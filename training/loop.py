@@ -3,27 +3,31 @@
 import copy
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, isfinite, pi
 from pathlib import Path
 
+import cv2
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
 
 Batch = Mapping[str, Tensor]
 Loss = Callable[[nn.Module, Batch], Tensor]
 
 
+LOG_EVERY = 50
+"""Steps between lines of the log, at which the loss is read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    """How long and how fast to learn."""
+    """How long and how fast to learn, and on what."""
 
-    minutes: float = 8.0
-    """CPU minutes after which it ends; the learning rate falls to zero with them."""
-    steps: int = 0
-    """Ends after as many steps instead, if not 0: the same weights on every run."""
+    steps: int
+    """Steps after which it ends; the learning rate falls to zero with them."""
     learning_rate: float = 2e-3
     """AdamW's highest learning rate, reached after the warm-up."""
     warmup: float = 0.03
@@ -35,20 +39,11 @@ class LoopConfig:
     seed: int = 0
     """Draws the initial weights; data loaders take their own."""
     checkpoint_seconds: float = 60.0
-    """CPU seconds between checkpoints."""
-
-
-@dataclass
-class Progress:
-    """Where a run is; what a checkpoint stores beside weights."""
-
-    step: int = 0
-    seconds: float = 0.0
-
-    def share(self, config: LoopConfig) -> float:
-        """How much of the run is over, 0 to 1."""
-        share = self.step / config.steps if config.steps else self.seconds / (60 * config.minutes)
-        return min(share, 1.0)
+    """Seconds between checkpoints."""
+    device: str = "cpu"
+    """Where the network is trained."""
+    workers: int = 0
+    """Processes that make batches ahead; 0 makes them in between steps."""
 
 
 def single_core() -> None:
@@ -63,9 +58,7 @@ def learning_rate(share: float, config: LoopConfig) -> float:
     return config.learning_rate * (1 + cos(pi * (share - config.warmup) / (1 - config.warmup))) / 2
 
 
-def train(
-    module: nn.Module, loss: Loss, batch: Callable[[int], Batch], out: Path, config: LoopConfig
-) -> nn.Module:
+def train(module: nn.Module, loss: Loss, batch: Callable[[int], Batch], out: Path, config: LoopConfig) -> nn.Module:
     """Train a network, or go on where a checkpoint in `out` left off.
 
     Args:
@@ -73,33 +66,58 @@ def train(
         loss: Scalar loss of the module on a batch; runs under bfloat16 autocast.
         batch: The batch of a step; a function of nothing else, so that a resumed run sees the same data.
         out: Directory for `checkpoint.pt` and `log.jsonl`.
-        config: How long and how fast.
+        config: How long, how fast and on what.
 
     Returns:
-        A copy with averaged weights, in evaluation mode.
+        A copy with averaged weights, in evaluation mode, on the CPU.
+
+    Raises:
+        FloatingPointError: The loss is not finite.
     """
     out.mkdir(parents=True, exist_ok=True)
-    module = module.to(memory_format=torch.channels_last).train()
+    device = torch.device(config.device)
+    module = module.to(device, memory_format=torch.channels_last).train()
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
-    optimiser = torch.optim.AdamW(_groups(module, config), betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(_groups(module, config), betas=(0.9, 0.99), fused=True)
     state = {"module": module, "average": average, "optimiser": optimiser}
-    progress = _resume(out, state)
-    started, saved, total = time.process_time() - progress.seconds, progress.seconds, 0.0
-    while progress.share(config) < 1:
+    step = _resume(out, state, device)
+    began = saved = time.monotonic()
+    total, counted = torch.zeros((), device=device), 0
+    for given in _batches(batch, range(step, config.steps), config):
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(progress.share(config), config)
-        total += _step(module, loss, batch(progress.step), optimiser)
+            group["lr"] = learning_rate(step / config.steps, config)
+        total += _step(module, loss, {k: v.to(device, non_blocking=True) for k, v in given.items()}, optimiser)
         average.update_parameters(module)
-        progress.step += 1
-        progress.seconds = time.process_time() - started
-        if progress.step % 50 == 0:
-            _log(out, progress, total / 50)
-            total = 0.0
-        if progress.seconds - saved > config.checkpoint_seconds:
-            saved = progress.seconds
-            _save(out, state, progress)
-    _save(out, state, progress)
-    return copy.deepcopy(average.module).eval()
+        step, counted = step + 1, counted + 1
+        if counted == LOG_EVERY or step == config.steps:
+            _log(out, step, time.monotonic() - began, float(total) / counted)
+            total, counted = torch.zeros_like(total), 0
+            if time.monotonic() - saved > config.checkpoint_seconds or step == config.steps:
+                saved = time.monotonic()
+                _save(out, state, step)
+    return copy.deepcopy(average.module).cpu().eval()
+
+
+class _Steps(Dataset[Batch]):
+    """Batches by step, for the processes that make them ahead."""
+
+    def __init__(self, batch: Callable[[int], Batch]) -> None:
+        self._batch = batch
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._batch(step)
+
+
+def _batches(batch: Callable[[int], Batch], steps: range, config: LoopConfig) -> Iterator[Batch]:
+    """The batches of the steps in order."""
+    yield from DataLoader(
+        _Steps(batch),
+        batch_size=None,
+        sampler=steps,
+        num_workers=config.workers,
+        pin_memory=config.device != "cpu",
+        worker_init_fn=lambda _: cv2.setNumThreads(0),
+    )
 
 
 def _groups(module: nn.Module, config: LoopConfig) -> list[dict[str, object]]:
@@ -111,36 +129,39 @@ def _groups(module: nn.Module, config: LoopConfig) -> list[dict[str, object]]:
     ]
 
 
-def _step(module: nn.Module, loss: Loss, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+def _step(module: nn.Module, loss: Loss, batch: Batch, optimiser: torch.optim.Optimizer) -> Tensor:
+    device = next(iter(batch.values())).device
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         value = loss(module, batch)
-    if not value.isfinite():
-        raise FloatingPointError("the loss is not finite; lower the learning rate")
     optimiser.zero_grad()
     value.backward()
     nn.utils.clip_grad_norm_(module.parameters(), 5.0)
     optimiser.step()
-    return float(value.detach())
+    return value.detach()
 
 
-def _resume(out: Path, state: Mapping[str, nn.Module | torch.optim.Optimizer]) -> Progress:
+def _resume(out: Path, state: Mapping[str, nn.Module | torch.optim.Optimizer], device: torch.device) -> int:
+    """Load the checkpoint if there is one, and say after how many steps it was written."""
     path = out / "checkpoint.pt"
     if not path.exists():
-        return Progress()
-    stored = torch.load(path, weights_only=True)
+        return 0
+    stored = torch.load(path, map_location=device, weights_only=True)
     for name, part in state.items():
         part.load_state_dict(stored[name])
-    return Progress(**stored["progress"])
+    return int(stored["step"])
 
 
-def _save(out: Path, state: Mapping[str, nn.Module | torch.optim.Optimizer], progress: Progress) -> None:
+def _save(out: Path, state: Mapping[str, nn.Module | torch.optim.Optimizer], step: int) -> None:
     parts = {name: part.state_dict() for name, part in state.items()}
-    torch.save({**parts, "progress": vars(progress)}, out / "checkpoint.partial")
+    torch.save({**parts, "step": step}, out / "checkpoint.partial")
     (out / "checkpoint.partial").replace(out / "checkpoint.pt")
 
 
-def _log(out: Path, progress: Progress, loss: float) -> None:
-    line = {"step": progress.step, "cpu_seconds": round(progress.seconds, 1), "loss": round(loss, 5)}
+def _log(out: Path, step: int, seconds: float, loss: float) -> None:
+    """Write a line of the log; a loss that is not finite ends the run before it is saved."""
+    line = {"step": step, "seconds": round(seconds, 1), "loss": round(loss, 5)}
     with (out / "log.jsonl").open("a") as log:
         log.write(json.dumps(line) + "\n")
     print(line, flush=True)
+    if not isfinite(loss):
+        raise FloatingPointError(f"the loss is {loss} by step {step}; lower the learning rate")

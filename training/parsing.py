@@ -54,7 +54,7 @@ class ParsingLoss:
         for head, context in ((network.conv_out16, context8), (network.conv_out32, context16)):
             logits.append((head.conv_out(head.conv(context)).float(), context.shape[-1]))
         pairs = [aligned(found, batch["parsing"], size) for found, size in logits]
-        losses = [F.cross_entropy(found, labels, self.weights) for found, labels in pairs]
+        losses = [F.cross_entropy(found, labels, self.weights.to(found.device)) for found, labels in pairs]
         return losses[0] + AUXILIARY_WEIGHT * (losses[1] + losses[2]) + soft_iou_loss(*pairs[0])
 
 
@@ -142,7 +142,7 @@ def overlay(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Train and report; see `--help`."""
-    asked = options("parsing", __doc__, LoopConfig(minutes=12, learning_rate=3e-3))
+    asked = options("parsing", __doc__, LoopConfig(steps=8_000, learning_rate=3e-3))
     training, held_out = Portraits.split(asked.data)
     spread = Spread(degrees=8, log_scale=0.12, shift=0.05)
     batches = AlignedBatches(

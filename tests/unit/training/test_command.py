@@ -16,15 +16,15 @@ CONFIG = {"names": ["smile"], "input_size": 32, "width": 4}
 def asked(tmp_path, monkeypatch):
     out = tmp_path / "out"
     out.mkdir()
-    words = ["--data", "d", "--out", str(out), "--bundle", str(tmp_path / "some-bundle"), "--minutes", "2"]
+    words = ["--data", "d", "--out", str(out), "--bundle", str(tmp_path / "some-bundle"), "--steps", "2"]
     monkeypatch.setattr(sys, "argv", ["x", *words])
     threads = torch.get_num_threads()
-    yield options("attributes", "Trains.", LoopConfig(learning_rate=0.5))
+    yield options("attributes", "Trains.", LoopConfig(steps=9, learning_rate=0.5))
     torch.set_num_threads(threads)
 
 
 def test_the_command_line_overrides_how_long_and_keeps_the_rest(asked):
-    assert (asked.loop.minutes, asked.loop.steps, asked.loop.learning_rate) == (2, 0, 0.5)
+    assert (asked.loop.steps, asked.loop.learning_rate, asked.loop.device) == (2, 0.5, "cpu")
 
 
 def test_a_finished_network_is_in_the_bundle_with_its_figures_beside(asked, tmp_path):

@@ -43,17 +43,19 @@ def test_a_finished_run_is_not_run_again(tmp_path):
 
 
 def test_a_broken_run_goes_on_as_if_unbroken(tmp_path):
-    whole = train(linear(), loss, batch, tmp_path / "whole", config(40))
+    whole = train(linear(), loss, batch, tmp_path / "whole", config(90))
 
     def broken(step):
-        if step == 25:
+        if step == 65:
             raise KeyboardInterrupt
         return batch(step)
 
-    saving = LoopConfig(steps=40, learning_rate=0.1, ema=0.9, weight_decay=0.0, checkpoint_seconds=0)
+    saving = LoopConfig(steps=90, learning_rate=0.1, ema=0.9, weight_decay=0.0, checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt):
         train(linear(), loss, broken, tmp_path / "broken", saving)
-    resumed = train(linear(), loss, batch, tmp_path / "broken", saving)
+    seen = []
+    resumed = train(linear(), loss, lambda step: seen.append(step) or batch(step), tmp_path / "broken", saving)
+    assert seen[0] == 50
     torch.testing.assert_close(resumed.weight, whole.weight)
 
 

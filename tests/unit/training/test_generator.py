@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.fakes.portraits import write_portraits
+from training.data import Portraits
+from training.discriminator import Adversary
+from training.generator import SCHEDULES, Stage, config_for, loss_weights, picture_loss
+
+SMALL = replace(SCHEDULES[0], resolution=16, images=160, batch=4, ema=0.9)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory):
+    return Portraits.split(write_portraits(tmp_path_factory.mktemp("portraits"), count=16))
+
+
+def stage(portraits, out, schedule=SMALL, before=None):
+    return Stage(schedule, portraits[0].parameters, before, out, seed=1, device=CPU)
+
+
+def loss_of(generator, data):
+    batch = data.batch(torch.arange(8).numpy(), 16)
+    image = generator.synthesis(generator.mapping(batch.z), "none")
+    return float(picture_loss(image, batch.images, loss_weights(batch.parsing, 16)).detach())
+
+
+def test_training_brings_pictures_closer_to_the_portraits(portraits, tmp_path):
+    run = stage(portraits, tmp_path)
+    before = loss_of(run.average, portraits[0])
+    trained = run.train(*portraits, tmp_path)
+    assert loss_of(trained, portraits[0]) < 0.6 * before
+    assert not any(parameter.requires_grad for parameter in trained.parameters())
+
+
+def test_w_is_z(portraits, tmp_path):
+    z = torch.randn(3, portraits[0].parameters)
+    torch.testing.assert_close(stage(portraits, tmp_path).average.mapping(z)[:, 5], z)
+
+
+def test_the_next_stage_starts_with_what_the_one_before_drew(portraits, tmp_path):
+    before = stage(portraits, tmp_path).train(*portraits, tmp_path)
+    finer = stage(portraits, tmp_path / "none", replace(SMALL, resolution=32), before).average
+    z = torch.randn(2, portraits[0].parameters)
+    small = before.synthesis(before.mapping(z), "none")
+    large = finer.synthesis(finer.mapping(z), "none")
+    assert float((torch.nn.functional.avg_pool2d(large, 2) - small).abs().mean()) < 0.1 * float(small.std())
+
+
+def test_a_broken_run_goes_on_from_its_checkpoint(portraits, tmp_path):
+    whole = stage(portraits, tmp_path / "a")
+    (tmp_path / "a").mkdir()
+    expected = whole.train(*portraits, tmp_path / "a")
+    again = stage(portraits, tmp_path / "a")
+    assert again.seen == SMALL.images
+    for one, other in zip(again.average.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_finish_trains_both_sides(portraits, tmp_path):
+    finish = replace(SMALL, name="finish", images=24, adversarial=0.5)
+    run = stage(portraits, tmp_path, finish)
+    before = [parameter.clone() for parameter in run._adversary.module.parameters()]
+    run.train(*portraits, tmp_path)
+    moved = [not torch.equal(a, b) for a, b in zip(before, run._adversary.module.parameters(), strict=True)]
+    assert all(moved)
+    assert stage(portraits, tmp_path, finish).seen == 24
+
+
+def test_the_adversary_learns_to_tell_pictures_apart():
+    torch.manual_seed(0)
+    adversary = Adversary(config_for(16, 4), CPU)
+    real, fake, z = torch.ones(8, 3, 16, 16) * 0.5, torch.randn(8, 3, 16, 16), torch.randn(8, 4)
+    losses = [float(adversary.learn(real, fake, z, step)) for step in range(1, 13)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_adversarys_gradient_leads_towards_the_real_picture():
+    torch.manual_seed(0)
+    adversary = Adversary(config_for(16, 4), CPU)
+    real, z = torch.randn(4, 3, 16, 16), torch.randn(4, 4)
+    image = real + 0.3 * torch.randn_like(real)
+    slope = adversary.gradient(image, real, z)
+    assert slope.shape == image.shape
+    assert float((slope * (image - real)).sum()) > 0
