@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes every weight file of bundles/avatar-256, with fixed seeds and numbers of steps. DEVICE=cuda trains on a GPU, side by
-# side: half an hour on an H100 with 16 cores; on a CPU one after the other, which takes days. What is done is not done again, and
-# a run that was broken off goes on.
+# Makes every weight file of bundles/avatar-256, with fixed seeds and numbers of steps. DEVICE=cuda trains on a GPU, side
+# by side; on a CPU one after the other, which takes days. What is done is not done again, and a run that was broken
+# off goes on.
 set -eu
 cd "$(dirname "$0")/.."
 device="${DEVICE:-cpu}"
@@ -9,29 +9,31 @@ python="${PYTHON:-.venv/bin/python}"
 bundle=bundles/avatar-256
 cores="$(nproc)"
 running=""
-if [ "$device" = cpu ]; then export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$cores}"; else export OMP_NUM_THREADS="${OMP_NUM_THREADS:-4}"; fi
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
 mkdir -p runs/log
 
 render() { "$python" -m training.renderer.dataset --workers "$cores" "$@"; }
 
-# Starts a command, its output in runs/log; on a CPU one at a time.
+# Starts a command, its output in runs/log/NAME.log; on a CPU one at a time.
 start() {
-    "$@" >"runs/log/$2-$3.log" 2>&1 &
+    log="runs/log/$1.log"
+    shift
+    "$@" >"$log" 2>&1 &
     if [ "$device" = cpu ]; then wait $!; else running="$running $!"; fi
 }
 train() {
     network="$1"
     shift
-    start "$python" -m "training.$network" --out "runs/$network" --bundle "$bundle" --device "$device" --workers 3 "$@"
+    start "$network" "$python" -m "training.$network" --out "runs/$network" --bundle "$bundle" --device "$device" --workers 3 "$@"
 }
-pair() {
+pictures() {
     "$python" -m training.generator --data runs/portraits --out runs/generator --device "$device"
     "$python" -m training.encoder --data runs/portraits --out runs/encoder --device "$device"
     "$python" -m training.pack --bundle "$bundle"
 }
 
 render --out runs/portraits --count 48000 --seed 1 --pose 0.7
-start pair
+start pictures pictures
 render --out runs/dataset --count 24000 --seed 1
 train parsing --data runs/dataset
 train attributes --data runs/dataset

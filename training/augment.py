@@ -24,17 +24,18 @@ class Spread:
     """Shift as a share of the picture's side."""
 
 
-def photometric(image: Image, rng: np.random.Generator) -> Image:
+def photometric(image: Image, rng: np.random.Generator, colour: float = 1.0) -> Image:
     """Change colours and contrast, and now and then blur, add noise and compress.
 
     Args:
         image: (H, W, 3) RGB.
         rng: Drawn from.
+        colour: Share of the colours' change; less where colours tell what is to be learned.
 
     Returns:
         A new picture of the same shape.
     """
-    image = cv2.transform(image, colour_matrix(rng))
+    image = cv2.transform(image, colour * colour_matrix(rng) + (1 - colour) * np.eye(3, 4, dtype=np.float32))
     if rng.random() < 0.25:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6))
     if rng.random() < 0.25:

@@ -32,6 +32,8 @@ HELD_OUT = 0.1
 SCALE, MARGIN = 20.0, 0.2
 PERSON_WEIGHT, PARAMETER_WEIGHT = 0.2, 10.0
 """The classes alone are soon known by heart; what is new in every portrait are the parameters."""
+COLOUR = 0.3
+"""Share of the usual change of colours: skin, hair and eyes have those of a person."""
 SPREAD = Spread(degrees=3, log_scale=0.04, shift=0.02)
 
 
@@ -109,7 +111,7 @@ class IdentityBatches:
         strangers = shuffled(len(self.strangers), step, half, self.seed)
         parts = ((self.people.portraits, self.people.rows[chosen]), (self.strangers, strangers))
         images = [face_crop(image) for source, rows in parts for image in source.rows("images", rows)]
-        seen = [photometric(warp(image, jitter(112, SPREAD, rng), 112), rng) for image in images]
+        seen = [photometric(warp(image, jitter(112, SPREAD, rng), 112), rng, COLOUR) for image in images]
         z = np.concatenate([source.rows("z", rows) for source, rows in parts])
         return {
             "images": to_tensor(np.stack(seen)),
