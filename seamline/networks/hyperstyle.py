@@ -31,7 +31,7 @@ Offsets = dict[str, Tensor]
 class Layer(NamedTuple):
     """A convolution that is refined."""
 
-    index: int
+    number: int
     """Place among all convolutions of the generator, those to RGB included, as checkpoints count them."""
     name: str
     """Its filters' name in the synthesis network."""
@@ -165,7 +165,7 @@ class HyperStyle(nn.Module):
         self.refinement_blocks = nn.ModuleDict()
         for layer in config.layers:
             shares = layer.inputs == layer.outputs == config.channel_max
-            self.refinement_blocks[str(layer.index)] = (
+            self.refinement_blocks[str(layer.number)] = (
                 SharedRefinement(config, features, side) if shares else OwnRefinement(config, features, side, layer)
             )
 
@@ -189,7 +189,7 @@ class HyperStyle(nn.Module):
         features = self.body(self.relu(self.bn1(self.conv1(x))))
         offsets = {}
         for layer in self.config.layers:
-            block = self.refinement_blocks[str(layer.index)]
+            block = self.refinement_blocks[str(layer.number)]
             offset = block(features)
             if isinstance(block, SharedRefinement):
                 offset = self.shared_weight_hypernet(offset)
