@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from training.renderer.compiled import fast
 from training.renderer.contours import smooth
 from training.renderer.hairline import hair_end
+from training.renderer.hat import under_hat
 from training.renderer.head import TOP, base
 from training.renderer.shape import Shape
 from training.renderer.strands import bends
@@ -29,7 +30,7 @@ def fill_hair(s: Shape, points: Floats, data: Floats) -> None:
         total = quarter - np.arcsin(end / TOP) if end > 0.0 else quarter - end
         for i in range(HAIR_ROWS):
             share = i / (HAIR_ROWS - 1)
-            share = 1.0 - (1.0 - share) ** 1.25
+            share = 1.0 - max(0.0, 1.0 - share) ** 1.25
             along = share * total
             latitude = quarter - along
             k = i * HAIR_COLUMNS + j
@@ -65,6 +66,7 @@ def _strand(s: Shape, azimuth: float, latitude: float, along: float, total: floa
     # a buzz cut is an even layer, or patches of it would sink into the scalp
     grown = smooth(0.2, 0.9, s.hair)
     thick = 0.12 + (thick + wave + lock - 0.12) * grown
+    thick *= 1.0 - 0.85 * under_hat(s, azimuth, along, 0.30)
     offset = thick * round_off * s.hair - 0.035 * (1.0 - round_off) - 0.035 * (1.0 - s.hair)
     ux, uy, uz = x / 0.8, (y - 0.05) / 1.1 if y > 0.05 else 0.0, z / 0.9
     norm = np.sqrt(ux * ux + uy * uy + uz * uz) + 1e-6

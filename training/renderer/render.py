@@ -51,6 +51,7 @@ def _palette(p: Mapping[str, float]) -> Palette:
         iris=_triple(palette.iris(p)),
         lips=_triple(palette.lips(p, skin)),
         cloth=_triple(palette.oklab(p["cloth_lightness"], p["cloth_a"], p["cloth_b"])),
+        hat=_triple(palette.oklab(p["hat_lightness"], p["hat_a"], p["hat_b"])),
     )
 
 
@@ -126,7 +127,8 @@ def _backdrop(
     first = palette.oklab(lightness, p["background_a"], p["background_b"])
     second = palette.oklab(lightness + p["background_contrast"], p["background_a2"], p["background_b2"])
     angle = 0.5 * np.pi * p["background_angle"]
-    fill_background(picture, to_crop, _triple(first), _triple(second), angle)
+    glow = 0.40 * p["background_glow_x"], -0.22 - 0.22 * p["background_glow_y"], 0.45 * p["background_glow"]
+    fill_background(picture, to_crop, _triple(first), _triple(second), angle, glow)
     return picture
 
 

@@ -6,8 +6,11 @@ from numpy.typing import NDArray
 from training.renderer import mesh
 from training.renderer import paint as paints
 from training.renderer.compiled import fast
+from training.renderer.complexion import mottle
 from training.renderer.contours import smooth
+from training.renderer.hat import gold, knit
 from training.renderer.light import Light, Triple, lit, mix, times
+from training.renderer.noise import band, noise
 from training.renderer.paint import Palette, eyeball, mouth, skin
 from training.renderer.raster import SUB
 from training.renderer.shape import Shape
@@ -18,17 +21,39 @@ Ints = NDArray[np.int32]
 
 
 @fast
-def _bust(s: Shape, c: Palette, light: Light, part: int, d: Floats, n: Floats, chin: float) -> Triple:
+def _bust(s: Shape, c: Palette, light: Light, part: int, d: Floats, n: Floats, pixel: float, chin: float) -> Triple:
     """Shade neck and clothes, with the soft shadow of the chin and a ribbed collar."""
     front = max(0.0, np.cos(d[1]))
     shadow = 0.60 * smooth(chin - 0.42, chin + 0.02, d[2]) * (0.55 + 0.45 * front)
     if part == mesh.NECK:
         shadow += 0.25 * smooth(-0.06, 0.0, d[0]) * smooth(0.10, 0.0, d[0])
-        return lit(light, c.skin, n, max(0.0, 1.0 - shadow), 0.06, 0.18)
-    rib = smooth(-0.095, -0.075, d[0])
-    seam = np.exp(-(((d[0] + 0.085) / 0.012) ** 2))
-    tone = (1.0 - 0.16 * rib) * (1.0 - 0.35 * seam)
-    return lit(light, times(c.cloth, tone, tone, tone), n, 1.0 - 0.5 * shadow, 0.02, 0.0)
+        tone, red = mottle(s, 0.6 * d[1], d[2], pixel)
+        colour = times(c.skin, tone, tone * (1.0 - 0.06 * red), tone * (1.0 - 0.06 * red))
+        return lit(light, colour, n, max(0.0, 1.0 - shadow), 0.06, 0.18)
+    colour = _cloth(s, c.cloth, d, n, pixel)
+    return lit(light, colour, n, 1.0 - 0.5 * shadow, 0.02, 0.0)
+
+
+@fast
+def _cloth(s: Shape, colour: Triple, d: Floats, n: Floats, pixel: float) -> Triple:
+    """Return the colour of clothes, with ribbed collar, stripes and weave, and lay `n` in folds."""
+    over, a, y = d[0], d[1], d[2]
+    rib = smooth(-0.095, -0.075, over)
+    body = 1.0 - rib
+    seam = np.exp(-(((over + 0.085) / 0.012) ** 2))
+    wide, narrow = noise(a * 3.0 + y * 2.5, y * 4.0 - a * 2.0), noise(a * 7.0 - y * 6.0, y * 6.0 + a * 4.0 + 9.5)
+    n[0] += (0.30 * wide + 0.20 * narrow) * body
+    n[1] += (0.26 * noise(a * 3.0 + 50.5, y * 5.0 + a * 2.0) - 0.16 * narrow) * body
+    size = 1.0 / np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
+    n[0], n[1], n[2] = n[0] * size, n[1] * size, n[2] * size
+    light = 0.3 * colour[0] + 0.6 * colour[1] + 0.1 * colour[2]
+    other = mix((0.75, 0.74, 0.71), (0.05, 0.05, 0.07), smooth(0.10, 0.42, light))
+    stripe = smooth(-0.25, 0.25, np.cos(2.0 * np.pi * y / 0.125)) * body
+    colour = mix(colour, other, 0.85 * s.stripes * stripe)
+    weave = noise(a * 40.0, y * 40.0) * band(40.0, pixel) + 0.8 * noise(a * 22.0, y * 22.0)
+    cord = np.cos(110.0 * a) * band(40.0, pixel) * rib
+    tone = (1.0 - 0.16 * rib + 0.08 * cord) * (1.0 - 0.35 * seam) * (1.0 + 0.05 * weave + 0.10 * wide * body)
+    return times(colour, tone, tone, tone)
 
 
 @fast
@@ -55,10 +80,16 @@ def shade_point(
     if part == mesh.HAIR:
         r, g, b = hair(s, light, c.hair, d, n)
         return r, g, b, paints.HAIR
+    if part == mesh.HAT:
+        r, g, b = knit(light, c.hat, d, n)
+        return r, g, b, paints.HAT
+    if part == mesh.EARRING_LEFT or part == mesh.EARRING_RIGHT:
+        r, g, b = gold(light, n)
+        return r, g, b, paints.EAR_R
     if part == mesh.GLASSES:
         r, g, b = lit(light, (0.016, 0.016, 0.020), n, 1.0, 0.5, 0.0)
         return r, g, b, paints.EYE_G
-    r, g, b = _bust(s, c, light, part, d, n, chin)
+    r, g, b = _bust(s, c, light, part, d, n, pixel, chin)
     return r, g, b, paints.NECK if part == mesh.NECK else paints.CLOTH
 
 
@@ -212,15 +243,22 @@ def blend_glasses(
 
 
 @fast
-def fill_background(picture: Floats, to_crop: Floats, first: Triple, second: Triple, angle: float) -> None:
-    """Fill `picture` with a gradient anchored to the aligned crop by `to_crop` (2, 3), pixels to [0, 1]."""
+def fill_background(
+    picture: Floats, to_crop: Floats, first: Triple, second: Triple, angle: float, glow: Triple
+) -> None:  # fmt: skip
+    """Fill `picture` with a gradient anchored to the aligned crop by `to_crop` (2, 3), pixels to [0, 1].
+
+    `glow` is the centre in the crop and the strength of a lamp out of focus.
+    """
     ca, sa = np.cos(angle), np.sin(angle)
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):
             u = to_crop[0, 0] * (x + 0.5) + to_crop[0, 1] * (y + 0.5) + to_crop[0, 2] - 0.5
             v = to_crop[1, 0] * (x + 0.5) + to_crop[1, 1] * (y + 0.5) + to_crop[1, 2] - 0.5
             t = smooth(-0.65, 0.65, u * ca + v * sa)
-            picture[y, x, 0], picture[y, x, 1], picture[y, x, 2] = mix(first, second, t)
+            r, g, b = mix(first, second, t)
+            lamp = glow[2] * smooth(0.23, 0.13, np.sqrt((u - glow[0]) ** 2 + (v - glow[1]) ** 2))
+            picture[y, x, 0], picture[y, x, 1], picture[y, x, 2] = r + lamp, g + 0.90 * lamp, b + 0.72 * lamp
 
 
 def _encoding() -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from training.renderer.compiled import fast
 from training.renderer.contours import smooth
+from training.renderer.hat import under_hat
 from training.renderer.light import Light, Triple, lit, times
 from training.renderer.noise import band, noise
 from training.renderer.shape import Shape
@@ -49,6 +50,7 @@ def hair(s: Shape, light: Light, colour: Triple, d: Floats, n: Floats) -> Triple
     n[0], n[1], n[2] = nx * size, ny * size, nz * size
     streak = 0.13 * lock + 0.18 * tuft + 0.26 * strand + 0.24 * fine
     tone = max(0.25, 1.0 + streak - 0.12 * curl) * (0.76 + 0.24 * smooth(0.0, 0.35, d[2]))
+    tone *= 1.0 - 0.45 * under_hat(s, azimuth, along, 0.14)
     warm = 0.045 * tuft + 0.03 * strand
     colour = times(colour, tone * (1.0 + warm), tone, tone * (1.0 - warm))
     sway = 0.35 * broad + 0.5 * curl + 0.12 * tuft
