@@ -8,9 +8,12 @@ from torch import nn
 from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.attributes import AttributeNetwork, AttributesConfig
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from seamline.networks.clip import Clip, ClipConfig
 from seamline.networks.detector import FaceDetector, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig, E4eEncoder
+from seamline.networks.hyperstyle import HyperStyle, HyperStyleConfig
 from seamline.networks.landmarks import LandmarkConfig, LandmarkNetwork
+from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
 from seamline.networks.lpips import Lpips, LpipsConfig
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 
@@ -25,12 +28,15 @@ class Kind(NamedTuple):
 KINDS: Final[Mapping[str, Kind]] = {
     "generator": Kind(Generator, GeneratorConfig),
     "e4e": Kind(E4eEncoder, E4eConfig),
+    "hyperstyle": Kind(HyperStyle, HyperStyleConfig),
     "parsing": Kind(BiSeNet, BiSeNetConfig),
     "identity": Kind(ArcFace, ArcFaceConfig),
     "perceptual": Kind(Lpips, LpipsConfig),
     "landmarks": Kind(LandmarkNetwork, LandmarkConfig),
     "detector": Kind(FaceDetector, FaceDetectorConfig),
     "attributes": Kind(AttributeNetwork, AttributesConfig),
+    "clip": Kind(Clip, ClipConfig),
+    "latent_transformer": Kind(LatentTransformer, LatentTransformerConfig),
 }
 
 

@@ -1,0 +1,229 @@
+"""Trains the latent transformer of a bundle: `python -m training.latent_transformer --bundle bundles/avatar-256 ...`.
+
+As in the paper (Yao et al. 2021, arXiv:2106.11895) a small network first learns to read the attributes off codes of
+W+, from what the bundle's attribute network sees on the pictures that the generator draws of them; then every
+attribute's map learns to move what is read of it by as much as asked, while the others and the code stay. Codes are
+drawn as the encoder finds them: one of W, with offsets per layer as wide as its own.
+"""
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seamline.bundles import Bundle, load_bundle
+from seamline.networks.attributes import AttributeNetwork
+from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
+from seamline.networks.stylegan2 import Generator
+from training.command import POSE, Options, finish
+from training.loop import Batch, LoopConfig, single_core, train
+from training.metrics import explained_variance
+from training.renderer.parameters import HIGHS, INDEX, LOWS, MEANS, STDS, sample, standardise
+
+EDITED = (
+    "smile", "mouth_open", "eyes_open", "age", "gender", "glasses", "beard", "moustache", "hair_length",
+    "hair_colour", "fringe", "hat", "earrings", "lipstick", "brow_raise", "brow_frown", "brow_thickness",
+    "lip_fullness", "skin_tone", "face_width",
+)  # fmt: skip
+"""Attributes that get a map, if the bundle can read them; pose is left to its directions."""
+CODES, PER_ATTRIBUTE = 128, 32
+"""Pictures of a step of the reader's, and codes of each attribute in a step of the maps'."""
+KEEP_OTHERS, KEEP_CODE = 4.0, 1.0
+"""Weights of the mean squared change of the other attributes and of the code, against that of the own one."""
+
+
+class Reader(nn.Module):
+    """Reads standardised attributes (B, A) off codes (B, L, w_dim)."""
+
+    def __init__(self, num_ws: int, w_dim: int, attributes: int, width: int = 512) -> None:
+        super().__init__()
+        self.linear = nn.Linear(num_ws * w_dim, attributes)
+        self.layers = nn.Sequential(
+            nn.Linear(num_ws * w_dim, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2),
+            nn.Linear(width, attributes),
+        )  # fmt: skip
+
+    def forward(self, ws: Tensor) -> Tensor:
+        """Read; in float32, since edits are differences."""
+        with torch.autocast(ws.device.type, enabled=False):
+            flat = ws.float().flatten(1)
+            return self.linear(flat) + self.layers(flat)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codes:
+    """Random codes of W+ by step, a function of nothing else."""
+
+    count: int
+    num_ws: int
+    w_dim: int
+    seed: int
+
+    def __call__(self, step: int) -> Batch:
+        """z (count, P) of random faces, normal noise (count, L, w_dim), shares and targets (count,) in 0..1."""
+        rng = np.random.default_rng((self.seed, step))
+        z = standardise(sample(rng, self.count))
+        z[:, [INDEX["yaw"], INDEX["pitch"]]] *= POSE
+        noise = rng.standard_normal((self.count, self.num_ws, self.w_dim), np.float32)
+        shares, targets = rng.random((2, self.count), np.float32)
+        drawn = {"z": z, "noise": noise, "shares": shares, "targets": targets}
+        return {name: torch.from_numpy(part) for name, part in drawn.items()}
+
+
+class Domain:
+    """What of a bundle the training looks at."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.generator = cast(Generator, bundle.module("generator"))
+        self.attributes = cast(AttributeNetwork, bundle.module("attributes"))
+        self.bundle = bundle
+        self.names = self.attributes.config.names
+        self.low, self.high = (
+            torch.tensor([float((ends[i] - MEANS[i]) / STDS[i]) for i in map(INDEX.__getitem__, self.names)])
+            for ends in (LOWS, HIGHS)
+        )
+
+    @torch.no_grad()
+    def codes(self, batch: Batch, spread: Tensor) -> Tensor:
+        """Codes (B, L, w_dim): a part as the mapping gives them, others with offsets up to 1.5 times the encoder's."""
+        width = (2 * batch["shares"] - 0.5).clamp(0)[:, None, None]
+        return self.generator.mapping(batch["z"]) + width * spread * batch["noise"]
+
+    @torch.no_grad()
+    def read(self, ws: Tensor) -> Tensor:
+        """Attributes (B, A) of the pictures of codes (B, L, w_dim), kept to the range of what is rendered."""
+        values = self.attributes(self.generator.synthesis(ws, "none").clamp(-1, 1)).float()
+        return values.clamp(self.low.to(values), self.high.to(values))
+
+    @torch.inference_mode()
+    def encoder_spread(self, count: int = 128) -> Tensor:
+        """Deviation (L, w_dim) of the encoder's codes from their mean over the layers, on pictures of the generator."""
+        draw = Codes(count=count, num_ws=self.bundle.num_ws, w_dim=self.bundle.w_dim, seed=8)(0)
+        ws = self.generator.mapping(draw["z"].to(self.bundle.device))
+        pictures = torch.cat([self.generator.synthesis(part, "none").clamp(-1, 1) for part in ws.split(16)])
+        found = torch.cat([self.bundle.infer("e4e", part) for part in pictures.split(16)])
+        return (found - found.mean(1, keepdim=True)).square().mean(0).sqrt()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingLoss:
+    """Squared error of what is read off codes against what is seen on their pictures."""
+
+    domain: Domain
+    spread: Tensor
+
+    def __call__(self, reader: nn.Module, batch: Batch) -> Tensor:
+        """Mean over codes and attributes, in standard deviations."""
+        ws = self.domain.codes(batch, self.spread)
+        return (reader(ws) - self.domain.read(ws)).square().mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditingLoss:
+    """How far an edit misses its strength, and what it changes besides."""
+
+    domain: Domain
+    spread: Tensor
+    reader: nn.Module
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Sum of the three terms; every attribute edits codes of its own, to a random value of its range."""
+        maps = cast(LatentTransformer, network)
+        columns = torch.tensor([self.domain.names.index(name) for name in maps.config.names], device=self.spread.device)
+        ws = self.domain.codes(batch, self.spread).unflatten(0, (len(columns), -1))
+        low, high = self.domain.low.to(ws)[columns, None], self.domain.high.to(ws)[columns, None]
+        with torch.autocast(ws.device.type, enabled=False):
+            before = self._read(ws)
+            now = before.gather(2, columns[:, None, None].expand(-1, ws.shape[1], 1))[..., 0]
+            targets = torch.lerp(low, high, batch["targets"].view_as(now))
+            strengths = targets - now.clamp(low, high)
+            moved = strengths[..., None, None] * maps.offsets(ws)
+            change = self._read(ws + moved) - before
+            own = F.one_hot(columns, len(self.domain.names))[:, None].to(change)
+            missed = ((change * own).sum(2) - strengths).square().mean()
+            others = (change * (1 - own)).square().mean()
+            return missed + KEEP_OTHERS * others + KEEP_CODE * moved.square().mean()
+
+    def _read(self, ws: Tensor) -> Tensor:
+        return self.reader(ws.flatten(0, 1)).unflatten(0, ws.shape[:2])
+
+
+@torch.inference_mode()
+def evaluate(
+    maps: LatentTransformer, reader: nn.Module, domain: Domain, spread: Tensor, faces: int = 64
+) -> dict[str, float]:
+    """How well codes are read, and how every edit of one deviation, up and down, moves what is seen on pictures."""
+    config = maps.config
+    draw = Codes(count=faces, num_ws=config.num_ws, w_dim=config.w_dim, seed=9)(0)
+    ws = domain.codes({name: part.to(spread.device) for name, part in draw.items()}, spread)
+    seen = torch.cat([domain.read(part) for part in ws.split(16)])
+    read = reader(ws)
+    scores = explained_variance(read.cpu().numpy(), seen.cpu().numpy())
+    figures = {"reader_r2_mean": float(scores.mean())}
+    for number, name in enumerate(config.names):
+        strengths = ws.new_zeros(len(ws), len(config.names))
+        strengths[:, number] = 1
+        up, down = (torch.cat([domain.read(part) for part in maps(ws, sign * strengths).split(16)]) for sign in (1, -1))
+        change = ((up - down) / 2).mean(0).abs()
+        own = domain.names.index(name)
+        rest = torch.cat([change[:own], change[own + 1 :]])
+        figures[f"effect_{name}"] = float((up - down)[:, own].mean() / 2)
+        figures[f"leakage_{name}"] = float(rest.max() / change[own].clamp(min=1e-6))
+    return figures
+
+
+def asked_for() -> Options:
+    """Read the command line; there are no portraits to give, unlike with the other trainers."""
+    parser = argparse.ArgumentParser(prog="python -m training.latent_transformer", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True, help="bundle to learn from and to put the network into")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints, logs and figures")
+    parser.add_argument("--steps", type=int, default=6000, help="steps of the reader, and again of the maps")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches ahead")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    if asked.device == "cpu":
+        single_core()
+    torch.manual_seed(asked.seed)
+    loop = LoopConfig(
+        steps=asked.steps, learning_rate=1e-3, ema=0.995, seed=asked.seed, device=asked.device, workers=asked.workers
+    )
+    return Options(kind="latent_transformer", data=asked.bundle, out=asked.out, bundle=asked.bundle, loop=loop)
+
+
+def main() -> None:
+    """Train and report; see `--help`."""
+    asked = asked_for()
+    device = asked.loop.device
+    bundle = load_bundle(asked.data.name, asked.data.resolve().parent, device)
+    domain = Domain(bundle)
+    spread = domain.encoder_spread().clone()
+    names = [name for name in EDITED if name in domain.names]
+    config = {"names": names, "num_ws": bundle.num_ws, "w_dim": bundle.w_dim}
+    sizes = {"num_ws": bundle.num_ws, "w_dim": bundle.w_dim, "seed": asked.loop.seed}
+    reader = train(
+        Reader(bundle.num_ws, bundle.w_dim, len(domain.names)),
+        ReadingLoss(domain=domain, spread=spread),
+        Codes(count=CODES, **sizes),
+        asked.out / "reader",
+        asked.loop,
+    )
+    reader = reader.to(device).requires_grad_(False)
+    trained = train(
+        LatentTransformer(LatentTransformerConfig(**config)),
+        EditingLoss(domain=domain, spread=spread, reader=reader),
+        Codes(count=PER_ATTRIBUTE * len(names), **sizes),
+        asked.out,
+        replace(asked.loop, learning_rate=5e-3),
+    )
+    figures = evaluate(cast(LatentTransformer, trained).to(device), reader, domain, spread)
+    finish(asked, trained.cpu(), config, figures)
+
+
+if __name__ == "__main__":
+    main()
