@@ -5,6 +5,7 @@ from seamline.networks.attributes import AttributeNetwork, AttributesConfig
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
 from seamline.networks.detector import Detections, FaceDetector, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig, E4eEncoder
+from seamline.networks.hyperstyle import HyperStyle, HyperStyleConfig
 from seamline.networks.landmarks import LandmarkConfig, LandmarkNetwork
 from seamline.networks.lpips import Lpips, LpipsConfig
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
@@ -23,6 +24,8 @@ __all__ = [
     "FaceDetectorConfig",
     "Generator",
     "GeneratorConfig",
+    "HyperStyle",
+    "HyperStyleConfig",
     "LandmarkConfig",
     "LandmarkNetwork",
     "Lpips",

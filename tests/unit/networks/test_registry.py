@@ -22,6 +22,18 @@ PUBLIC = {
 SMALL: dict[str, dict[str, Any]] = {
     "generator": {"resolution": 16, "z_dim": 4, "w_dim": 8, "mapping_layers": 1, "channel_max": 8},
     "e4e": {"generator_resolution": 64, "w_dim": 8, "width": 16, "units": [1, 1, 1, 1], "style_width": 8},
+    "hyperstyle": {
+        "input_size": 64,
+        "resolution": 64,
+        "channel_base": 512,
+        "channel_max": 16,
+        "blocks": [16, 32],
+        "width": 4,
+        "units": [1, 1, 1, 1],
+        "code_width": 8,
+        "shared_width": 4,
+        "own_width": 4,
+    },
     "parsing": {"width": 8, "classes": 5},
     "identity": {"width": 16, "units": [1, 1, 1, 1], "embedding": 8},
     "perceptual": {"width": 4},
@@ -32,6 +44,7 @@ SMALL: dict[str, dict[str, Any]] = {
 INPUTS = {
     "generator": [(2, 6, 8)],
     "e4e": [(2, 3, 256, 256)],
+    "hyperstyle": [(2, 3, 64, 64), (2, 3, 64, 64)],
     "parsing": [(2, 3, 64, 96)],
     "identity": [(2, 3, 112, 112)],
     "perceptual": [(2, 3, 64, 64), (2, 3, 64, 64)],
@@ -42,6 +55,7 @@ INPUTS = {
 OUTPUTS = {
     "generator": (2, 3, 16, 16),
     "e4e": (2, 10, 8),
+    "hyperstyle": (2, 16, 16, 3, 3),
     "parsing": (2, 5, 64, 96),
     "identity": (2, 8),
     "perceptual": (2,),
@@ -64,6 +78,8 @@ def test_small_networks_run(kind, bfloat16):
     run = network.get_submodule("synthesis") if kind == "generator" else network
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         output = run(*inputs)
+    if kind == "hyperstyle":
+        output = output["b32.conv0.weight"]
     assert output.shape == OUTPUTS[kind]
     assert output.isfinite().all()
     assert output.dtype == torch.float32 or kind == "attributes"
