@@ -34,9 +34,9 @@ class TuningConfig:
     locality: LocalityConfig | None = None
     """Holds the generator in place away from the pivots (PTI); None, as in STIT, does not."""
     batch_size: int = 1
-    """Frames per update."""
+    """Frames per update, all of one frame range."""
     seed: int | None = None
-    """Draws the order of the frames in every pass; None keeps the order of the video."""
+    """Draws the order of the frame ranges in every pass and of the frames in each; None keeps that of the video."""
     precision: Precision = "float32"
     """Number format of the networks' activations."""
 
@@ -86,18 +86,18 @@ class PivotalTuning:
         generator.synthesis.requires_grad_(True)
         self._optimizer = torch.optim.Adam(generator.synthesis.parameters(), lr=config.learning_rate, fused=True)
 
-    def run_pass(self, index: int, pivots: Tensor, crops: NDArray[np.uint8]) -> Iterator[BatchFigures]:
-        """Goes over a track's frames once.
+    def run_range(self, visit: int, pivots: Tensor, crops: NDArray[np.uint8]) -> Iterator[BatchFigures]:
+        """Goes once over frames that are in memory together.
 
         Args:
-            index: number of the pass, from 0; the frames' order depends on it.
+            visit: number of this call, from 0; the frames' order depends on it.
             pivots: (N, L, w_dim).
             crops: (N, R, R, 3).
 
         Yields:
             The figures of every batch, after its update.
         """
-        for frames in batch_order(len(crops), self.config.batch_size, seed=self.config.seed, turn=index):
+        for frames in batch_order(len(crops), self.config.batch_size, seed=self.config.seed, turn=visit):
             yield self.update(pivots[frames], to_images(crops[frames.numpy()], pivots.device), frames)
 
     def update(self, pivots: Tensor, images: Tensor, frames: Tensor) -> BatchFigures:

@@ -1,24 +1,28 @@
 """The invert stage: what it writes, when it stops, and how it goes on after it was stopped."""
 
 import threading
+import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from seamline_inverter import inversion
-from seamline_inverter.inversion import Inverted, encode, invert
-from seamline_inverter.pivotal_tuning import TuningConfig
+from seamline_inverter import track_inversion
+from seamline_inverter.inversion import Inverted, invert
+from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig
+from seamline_inverter.track_inversion import encode, range_at
 
-from seamline.alignment import Alignment
+from seamline.alignment import Alignment, Range
 from seamline.bundles import Bundle
 from seamline.errors import Cancelled, InvalidInput, Precondition
 from seamline.inversion import Inversion
 from seamline.job import Job
 from seamline.storage import Store, open_store
-from seamline.tuning import to_images
+from seamline.storage.framepack import Frames
+from seamline.tuning import batch_order, to_images
 from seamline.v1.media_pb2 import ArtifactRef, Progress
-from tests.fakes.alignment import put_alignment
+from tests.fakes.alignment import RANGES, put_alignment
 from tests.fakes.bundle import tiny_bundle
 
 CONFIG = TuningConfig(max_passes=4, learning_rate=3e-3, batch_size=4, seed=0, precision="bfloat16")
@@ -102,29 +106,80 @@ def test_same_inputs_give_the_same_bytes(tmp_path: Path, bundle: Bundle) -> None
     assert len(digests) == 1
 
 
-def test_a_cancelled_call_goes_on_where_it_was(
+def test_a_cancelled_call_goes_on_with_the_range_it_was_in(
     store: Store, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inversion, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(track_inversion, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr("seamline.job.MIN_PROGRESS_INTERVAL", 0.0)
     alignment = put_alignment(store, bundle)
+    config = replace(CONFIG, batch_size=2)
     updates: list[int] = []
-    update = inversion.PivotalTuning.update
+    update = PivotalTuning.update
 
-    def counted(self: inversion.PivotalTuning, *arguments: torch.Tensor) -> object:
+    def counted(self: PivotalTuning, *arguments: torch.Tensor) -> object:
         updates.append(len(arguments[0]))
         return update(self, *arguments)
 
-    monkeypatch.setattr(inversion.PivotalTuning, "update", counted)
+    monkeypatch.setattr(PivotalTuning, "update", counted)
     with pytest.raises(Cancelled):
-        invert(store, bundle, alignment, CONFIG, Recorder(cancel_at=24).job)
-    assert sum(updates) <= 24 + CONFIG.batch_size  # stopped in its third pass, within one step
+        invert(store, bundle, alignment, config, Recorder(cancel_at=24).job)
+    assert sum(updates) == 24  # stopped in the third pass, within one step
     updates.clear()
-    resumed = run(store, bundle, alignment)
-    assert sum(updates) == 20  # the third and the fourth pass
+    resumed = run(store, bundle, alignment, config)
+    assert 16 <= sum(updates) <= 16 + 4  # what was left, and at most one range again
     elsewhere = open_store(f"file://{tmp_path}/straight")
-    straight = run(elsewhere, bundle, put_alignment(elsewhere, bundle))
+    straight = run(elsewhere, bundle, put_alignment(elsewhere, bundle), config)
     assert resumed.ref.sha256 == straight.ref.sha256
+
+
+@pytest.mark.parametrize(
+    ("ranges", "config"),
+    [
+        pytest.param([(0, 10)], CONFIG, id="one range, shuffled batches"),
+        pytest.param(RANGES, TuningConfig(max_passes=2, learning_rate=3e-3), id="any ranges, as published"),
+    ],
+)
+def test_is_what_tuning_with_all_crops_in_memory_is(
+    store: Store, bundle: Bundle, ranges: Sequence[tuple[int, int]], config: TuningConfig
+) -> None:
+    alignment = put_alignment(store, bundle, ranges=ranges)
+    written = Inversion.open(store, run(store, bundle, alignment, config).ref)
+    _, pivots = written.pivots(0)
+    images = to_images(Alignment.open(store, alignment).crops(0), bundle.device)
+    expected = PivotalTuning(bundle.generator(), bundle.module("perceptual"), config)
+    for turn in range(config.max_passes):
+        for frames in batch_order(len(images), config.batch_size, seed=config.seed, turn=turn):
+            expected.update(pivots[frames], images[frames], frames)
+    tuned = dict(written.tune(bundle.generator(), 0).synthesis.named_parameters())
+    for name, weight in expected.generator.synthesis.named_parameters():
+        assert torch.equal(tuned[name], weight.half().float()), name
+
+
+def test_memory_does_not_grow_with_the_video(store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges = [(start, start + 2) for start in range(0, 40, 2)]
+    alignment = put_alignment(store, bundle, ranges=ranges)
+    living: list[weakref.ref[Frames]] = []
+    most = 0
+    crops = Alignment.crops
+
+    def counted(self: Alignment, track: int, stored: Sequence[Range] | None = None) -> Frames:
+        nonlocal most
+        pixels = crops(self, track, stored)
+        living.append(weakref.ref(pixels))
+        most = max(most, sum(len(array) for held in living if (array := held()) is not None))
+        return pixels
+
+    monkeypatch.setattr(Alignment, "crops", counted)
+    run(store, bundle, alignment, replace(CONFIG, max_passes=2))
+    assert len(living) <= (1 + 2) * len(ranges)  # one look for the codes and one for each pass
+    assert most <= 2 * 2  # frames of the range in hand and of the next
+
+
+def test_every_pass_goes_over_every_range_in_an_order_of_its_own() -> None:
+    passes = [[range_at(visit, 8, seed=3) for visit in range(turn * 8, turn * 8 + 8)] for turn in range(2)]
+    assert [sorted(order) for order in passes] == [list(range(8))] * 2
+    assert passes[0] != passes[1]
+    assert [range_at(visit, 3, seed=None) for visit in range(6)] == [0, 1, 2, 0, 1, 2]
 
 
 def test_a_checkpoint_that_is_not_one_is_ignored(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:
