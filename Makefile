@@ -1,6 +1,6 @@
 # make demo    edit the demo clip and write out/demo/{edited.mp4,edited.json,report.html}
 # make test    every test
-# make lint    ruff, pyright, buf
+# make lint    ruff, pyright, buf; with CONTRACT=<commit or tag> the protos must keep that contract, not HEAD's
 # make protos  regenerate seamline/v1 from protos/
 #
 # A machine needs Python 3.11, gcc, node with npm (for buf only) and make. Everything else is installed here.
@@ -13,6 +13,7 @@ SERVICES := aligner inverter stitcher metrics editor
 BUF := node_modules/.bin/buf
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 DEMO := out/demo
+CONTRACT := HEAD
 
 .PHONY: demo test lint protos install
 .DELETE_ON_ERROR:
@@ -28,6 +29,7 @@ lint: $(STAMPS)/dev $(BUF)
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BUF) lint
+	$(BUF) breaking --against '.git#ref=$(CONTRACT),subdir=protos'
 
 protos: $(STAMPS)/dev
 	$(BIN)/python protos/generate.py
