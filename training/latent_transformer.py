@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seamline.bundles import Bundle, load_bundle
 from seamline.networks.attributes import AttributeNetwork
+from seamline.networks.e4e import E4eEncoder
 from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
 from seamline.networks.stylegan2 import Generator
 from training.command import POSE, Options, finish
@@ -105,8 +106,11 @@ class Domain:
         """Deviation (L, w_dim) of the encoder's codes from their mean over the layers, on pictures of the generator."""
         draw = Codes(count=count, num_ws=self.bundle.num_ws, w_dim=self.bundle.w_dim, seed=8)(0)
         ws = self.generator.mapping(draw["z"].to(self.bundle.device))
-        pictures = torch.cat([self.generator.synthesis(part, "none").clamp(-1, 1) for part in ws.split(16)])
-        found = torch.cat([self.bundle.infer("e4e", part) for part in pictures.split(16)])
+        size = cast(E4eEncoder, self.bundle.module("e4e")).config.input_size
+        pictures = (self.generator.synthesis(part, "none").clamp(-1, 1) for part in ws.split(16))
+        found = torch.cat(
+            [self.bundle.infer("e4e", F.interpolate(part, (size, size), mode="area")) for part in pictures]
+        )
         return (found - found.mean(1, keepdim=True)).square().mean(0).sqrt()
 
 
