@@ -66,7 +66,7 @@ def _strand(s: Shape, azimuth: float, latitude: float, along: float, total: floa
     # a buzz cut is an even layer, or patches of it would sink into the scalp
     grown = smooth(0.2, 0.9, s.hair)
     thick = 0.12 + (thick + wave + lock - 0.12) * grown
-    thick *= 1.0 - 0.85 * under_hat(s, azimuth, along, 0.30)
+    thick *= 1.0 - 0.85 * grown * under_hat(s, azimuth, along, 0.30)
     offset = thick * round_off * s.hair - 0.035 * (1.0 - round_off) - 0.035 * (1.0 - s.hair)
     ux, uy, uz = x / 0.8, (y - 0.05) / 1.1 if y > 0.05 else 0.0, z / 0.9
     norm = np.sqrt(ux * ux + uy * uy + uz * uz) + 1e-6

@@ -18,7 +18,7 @@ DROP_ROWS, DROP_COLUMNS = 15, 13
 @fast
 def hat_reach(s: Shape, azimuth: float) -> float:
     """Return the angle from the crown down to the hat's rim."""
-    pulled = 1.0 - (1.0 - s.hat) ** 1.6
+    pulled = 1.0 - (1.0 - s.hat) ** 2.5
     a = abs(azimuth)
     return pulled * (1.10 + 0.22 * smooth(0.4, 1.5, a) + 0.24 * smooth(1.5, 3.0, a))
 
