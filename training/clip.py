@@ -13,7 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seamline.networks.clip import Clip, ClipConfig, as_bytes, normalised, read_tokenizer, token_ids
+from seamline.networks.clip import (
+    Clip,
+    ClipConfig,
+    as_bytes,
+    embedded_images,
+    embedded_texts,
+    normalised,
+    read_tokenizer,
+    token_ids,
+)
 from training.aligned import reduce, shuffled, to_tensor
 from training.augment import Spread, colour_matrix, jitter
 from training.command import finish, options
@@ -164,10 +173,9 @@ class Contrast:
         with torch.autocast(batch["tokens"].device.type, enabled=False):
             images = augmented(self.pictures[batch["rows"]].float() / 127.5 - 1, batch)
             images = normalised(images, images.shape[-1])
-        seen = model.get_image_features(pixel_values=images).pooler_output
-        read = model.get_text_features(input_ids=batch["tokens"]).pooler_output
+        pictures = embedded_images(model, images)
+        texts = embedded_texts(model, batch["tokens"])
         with torch.autocast(batch["tokens"].device.type, enabled=False):
-            pictures, texts = F.normalize(seen.float(), dim=1), F.normalize(read.float(), dim=1)
             scores = texts @ pictures.T * model.logit_scale.clamp(max=HOTTEST).exp()
             captions, prompts = scores.chunk(2)
             own = batch["tokens"].chunk(2)[0]

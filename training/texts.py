@@ -71,11 +71,20 @@ FACTS: Final[Mapping[str, Fact]] = {
     "beard": _above("beard", 0.5, "{} with a beard", "bearded {}", "{} with a full beard", "{} with facial hair"),
     "stubble": Fact(lambda p: (p["beard"] > 0.2) & (p["beard"] <= 0.6), ("{} with stubble", "unshaven {}")),
     "no beard": _below("beard", 0.05, "{} without a beard", "beardless {}", "{} with no beard", "clean-shaven {}"),
-    "moustache": _above("moustache", 0.35, "{} with a moustache", "{} with a mustache", "moustached {}"),
-    "no moustache": _below("moustache", BARE, "{} without a moustache", "{} with no moustache"),
+    "moustache": Fact(
+        lambda p: (p["moustache"] > 0.4) & (p["beard"] <= 0.6),
+        ("{} with a moustache", "{} with a mustache", "moustached {}"),
+    ),
+    "no moustache": Fact(
+        lambda p: (p["moustache"] < BARE) & (p["beard"] <= 0.25),
+        ("{} without a moustache", "{} with no moustache"),
+    ),
     "hat": _above("hat", HAT, "{} with a hat", "{} wearing a hat", "{} with a cap", "{} with a beanie", "{} in a hat"),
     "no hat": _below("hat", BARE, "{} without a hat", "{} with no hat", "bareheaded {}", "{} not wearing a hat"),
-    "earrings": _above("earrings", 0.3, "{} with earrings", "{} wearing earrings", "{} with golden earrings"),
+    "earrings": Fact(
+        lambda p: (p["earrings"] > 0.3) & (p["hair_length"] < 0.5),
+        ("{} with earrings", "{} wearing earrings", "{} with golden earrings"),
+    ),
     "no earrings": _below("earrings", BARE, "{} without earrings", "{} with no earrings"),
     "lipstick": _above("lipstick", 0.35, "{} with lipstick", "{} wearing lipstick", "{} with makeup"),
     "no lipstick": _below("lipstick", BARE, "{} without lipstick", "{} without makeup", "{} with no lipstick"),

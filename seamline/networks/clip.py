@@ -112,8 +112,7 @@ class Clip(nn.Module):
             (B, embedding) in float32, of unit length.
         """
         expect_shape(images, (None, 3, None, None), "CLIP's images (batch, rgb, height, width)")
-        features = self.model.get_image_features(pixel_values=normalised(images, self.config.image_size))
-        return F.normalize(features.pooler_output.float(), dim=1)
+        return embedded_images(self.model, normalised(images, self.config.image_size))
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed texts (B of them) as (B, embedding) in float32, of unit length.
@@ -122,7 +121,7 @@ class Clip(nn.Module):
             InvalidInput: A text has no word or too many, or the network came without a tokenizer.
         """
         ids = token_ids(self.reader(), texts, self.config).to(self.tokenizer.device)
-        return F.normalize(self.model.get_text_features(input_ids=ids).pooler_output.float(), dim=1)
+        return embedded_texts(self.model, ids)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that the tokenizer has never met, and which therefore say nothing."""
@@ -144,6 +143,16 @@ class Clip(nn.Module):
         if self._reader is None:
             self._reader = read_tokenizer(bytes(self.tokenizer.cpu().numpy().tobytes()))
         return self._reader
+
+
+def embedded_images(model: Any, pixels: Tensor) -> Tensor:
+    """Pictures (B, 3, S, S), as `normalised` gives them, through a `CLIPModel`: (B, D) in float32, of unit length."""
+    return F.normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=1)
+
+
+def embedded_texts(model: Any, ids: Tensor) -> Tensor:
+    """Texts as tokens (B, T) through a `CLIPModel`: (B, D) in float32, of unit length."""
+    return F.normalize(model.get_text_features(input_ids=ids).pooler_output.float(), dim=1)
 
 
 def normalised(images: Tensor, size: int) -> Tensor:
