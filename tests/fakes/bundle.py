@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from seamline.bundles import Bundle, EditSpec, NetworkSource, load_bundle, put_directions, write_bundle
+from seamline.networks.clip import Clip, as_bytes
 from seamline.networks.registry import KINDS, build
+from tests.fakes.tokenizer import few_words, sizes
 
 NAME = "tiny-64"
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -47,6 +49,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "landmarks": {"input_size": 32, "width": 4, "head_width": 8},
     "detector": {"input_size": 64, "width": 4, "head_width": 8},
     "attributes": {"names": ["smile", "age"], "input_size": 64, "width": 4},
+    "clip": sizes(),
+    "latent_transformer": {"names": ["smile", "age"], "num_ws": 10, "w_dim": 16},
 }
 EDITS = (
     EditSpec(name="smile", description="Smile more", min_strength=-3.0, max_strength=3.0, attribute="smile"),
@@ -73,6 +77,8 @@ def tiny_bundle(search: Path, name: str = NAME, seed: int = 0) -> Bundle:
 def _source(kind: str) -> NetworkSource:
     module = build(kind, CONFIGS.get(kind, {}))
     _warm(module)
+    if isinstance(module, Clip):
+        module.tokenizer.copy_(as_bytes(few_words()))
     return NetworkSource(
         module=module, config=CONFIGS.get(kind, {}), licence="CC0-1.0", source="tests/fakes/bundle.py"
     )

@@ -11,6 +11,7 @@ import torch
 
 from seamline.errors import InvalidInput
 from seamline.networks.registry import KINDS, build
+from tests.fakes.tokenizer import sizes
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "data"
 PUBLIC = {
@@ -40,6 +41,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "landmarks": {"width": 4, "head_width": 8},
     "detector": {"width": 4, "head_width": 8},
     "attributes": {"names": ["smile"], "width": 4},
+    "clip": sizes(),
+    "latent_transformer": {"names": ["smile", "age"], "num_ws": 6, "w_dim": 8},
 }
 INPUTS = {
     "generator": [(2, 6, 8)],
@@ -51,6 +54,8 @@ INPUTS = {
     "landmarks": [(2, 3, 100, 100)],
     "detector": [(2, 3, 64, 96)],
     "attributes": [(2, 3, 128, 128)],
+    "clip": [(2, 3, 40, 40)],
+    "latent_transformer": [(2, 6, 8), (2, 2)],
 }
 OUTPUTS = {
     "generator": (2, 3, 16, 16),
@@ -62,6 +67,8 @@ OUTPUTS = {
     "landmarks": (2, 68, 2),
     "detector": (2, 5, 16, 24),
     "attributes": (2, 1),
+    "clip": (2, 8),
+    "latent_transformer": (2, 6, 8),
 }
 
 
