@@ -23,6 +23,20 @@ from seamline.errors import ServiceUnavailable
 STAGES = ("aligner", "inverter", "stitcher", "metrics")
 """The services that the editor calls, named as their packages: seamline_<name>."""
 
+ALLOCATOR = ":".join(
+    (
+        "glibc.malloc.mmap_threshold=4294967296",
+        "glibc.malloc.trim_threshold=4294967296",
+        "glibc.malloc.arena_max=1",
+        "glibc.malloc.hugetlb=1",
+    )
+)
+"""GLIBC_TUNABLES of the services, as in their images: memory that is freed is kept for the next optimiser step.
+
+By default glibc hands large blocks back at once, and the kernel clears their pages anew in every step: more than
+20 000 faults, a tenth of a processor's time. The peak is the same. An own GLIBC_TUNABLES wins.
+"""
+
 _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
 _WATCH_SECONDS = 0.5
@@ -159,7 +173,7 @@ class Deployment:
         with self.log(name).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", f"seamline_{name}"],
-                env={**os.environ, **self._environment, **own, **environment},
+                env={"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **self._environment, **own, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
