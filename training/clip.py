@@ -5,7 +5,9 @@ fit their own picture only; prompts fit every picture of the batch that their fa
 the symmetric contrastive loss (Radford et al. 2021, arXiv:2103.00020) are shared among those.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -234,6 +236,14 @@ def _zero_shot(clip: Clip, pictures: Tensor, holding: np.ndarray) -> dict[str, f
     return {"zero_shot_mean": float(np.mean(list(figures.values())))} | figures
 
 
+def fit(clip: Clip, pictures: Tensor, batches: Callable[[int], Batch], out: Path, loop: LoopConfig) -> None:
+    """Train a CLIP in place on pictures (N, 3, S, S) uint8; it ends on the CPU, in evaluation mode."""
+    averaged = train(clip.model, Contrast(pictures=pictures), batches, out, loop)
+    # Only the weights are taken: averaging rounds whole numbers, such as those of the tokens' places.
+    clip.model.load_state_dict(averaged.state_dict())
+    clip.cpu().eval()
+
+
 def main() -> None:
     """Train and report; see `--help`."""
     defaults = LoopConfig(steps=8000, learning_rate=1e-3, weight_decay=0.1, ema=0.998, warmup=0.05)
@@ -248,17 +258,8 @@ def main() -> None:
         batch_size=min(BATCH, len(training)),
         seed=asked.loop.seed,
     )
-    pictures = resident(training, SIZES["image_size"], asked.loop.device)
-    averaged = train(clip.model, Contrast(pictures=pictures), batches, asked.out, asked.loop)
-    # Only the weights are taken: averaging rounds whole numbers, such as those of the tokens' places.
-    clip.model.load_state_dict(averaged.state_dict())
-    clip.cpu().eval()
-    finish(asked, clip, config_entry(clip.config), evaluate(clip, held_out))
-
-
-def config_entry(config: ClipConfig) -> dict[str, int]:
-    """A configuration as the bundle holds it."""
-    return dict(vars(config))
+    fit(clip, resident(training, SIZES["image_size"], asked.loop.device), batches, asked.out, asked.loop)
+    finish(asked, clip, asdict(clip.config), evaluate(clip, held_out))
 
 
 if __name__ == "__main__":

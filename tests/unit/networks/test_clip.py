@@ -1,0 +1,138 @@
+import json
+
+import pytest
+import torch
+from transformers import CLIPModel
+
+from seamline.bundles import load_bundle
+from seamline.errors import InvalidInput
+from seamline.networks.clip import MEAN, STD, Clip, ClipConfig, as_bytes, token_ids
+from tests.fakes.bundle import tiny_bundle
+from tests.fakes.tokenizer import few_words, sizes
+
+TEXTS = ["a smiling face", "an old person with glasses"]
+
+
+@pytest.fixture(scope="module")
+def clip():
+    torch.manual_seed(0)
+    clip = Clip(ClipConfig(**sizes())).eval()
+    clip.tokenizer.copy_(as_bytes(few_words()))
+    return clip
+
+
+@pytest.fixture(scope="module")
+def public(clip, tmp_path_factory):
+    """A checkpoint as the public ones are: with 2 for the end token's number, though it is the last of all."""
+    directory = tmp_path_factory.mktemp("public")
+    clip.model.save_pretrained(directory)
+    (directory / "tokenizer.json").write_bytes(few_words())
+    stored = json.loads((directory / "config.json").read_text())
+    stored["text_config"] |= {"eos_token_id": 2, "bos_token_id": 0}
+    (directory / "config.json").write_text(json.dumps(stored))
+    return directory
+
+
+def test_pictures_of_any_size_and_texts_share_a_space(clip):
+    with torch.inference_mode():
+        found = [clip.encode_images(torch.rand(2, 3, size, size) * 2 - 1) for size in (32, 50)]
+        found.append(clip.encode_texts(TEXTS))
+    for vectors in found:
+        assert vectors.shape == (2, 8)
+        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
+
+
+def test_a_text_means_the_same_in_any_company(clip):
+    with torch.inference_mode():
+        together, alone = clip.encode_texts(TEXTS), torch.cat([clip.encode_texts([text]) for text in TEXTS])
+        torch.testing.assert_close(together, alone)
+        assert (together[0] - together[1]).norm() > 1e-3
+        torch.testing.assert_close(clip.encode_texts(["A  smiling FACE"]), together[:1])
+
+
+def test_a_bundle_carries_the_tokenizer(tmp_path):
+    written = tiny_bundle(tmp_path)
+    shared = load_bundle(written.name, tmp_path).module("clip")
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    torch.testing.assert_close(written.infer("clip", images), shared.encode_images(images))
+    torch.testing.assert_close(written.module("clip").encode_texts(TEXTS), shared.encode_texts(TEXTS))
+    assert bytes(shared.tokenizer.numpy()) == few_words()
+
+
+def test_unknown_words_are_read_and_named(clip):
+    assert clip.encode_texts(["a Klingon face"]).isfinite().all()
+    assert clip.unknown_words("a Klingon face of Qo") == ["Klingon", "Qo"]
+    assert clip.unknown_words(TEXTS[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "has no word"), ("  ", "has no word"), ("face " * 11, "has 13 tokens, of 12 that are read; shorten it")],
+)
+def test_texts_that_cannot_be_read_are_refused(clip, text, message):
+    with pytest.raises(InvalidInput, match=message) as refused:
+        clip.encode_texts(["a face", text])
+    assert refused.value.field == "text"
+
+
+def test_the_longest_text_is_read(clip):
+    assert int((token_ids(clip.reader(), ["face " * 10], clip.config) != clip.config.end_token).sum()) == 11
+
+
+def test_without_a_tokenizer_only_pictures_are_read():
+    clip = Clip(ClipConfig(**sizes() | {"tokenizer_bytes": 0})).eval()
+    assert clip(torch.zeros(1, 3, 32, 32)).shape == (1, 8)
+    with pytest.raises(InvalidInput, match=r"tokenizer\.json cannot be read"):
+        clip.encode_texts(["a face"])
+
+
+def test_gradients_reach_the_pictures(clip):
+    images = (torch.rand(1, 3, 64, 64) * 2 - 1).requires_grad_()
+    (clip.encode_images(images) * clip.encode_texts(TEXTS[:1])).sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+
+
+@torch.inference_mode()
+def test_a_public_checkpoint_gives_what_transformers_gives(public, clip):
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    loaded, reference = Clip.from_directory(public), CLIPModel.from_pretrained(public).eval()
+    assert loaded.config == clip.config
+    pixels = ((images + 1) / 2 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    # The old way of transformers: the text's end is where its tokens' numbers are highest.
+    ids = token_ids(clip.reader(), TEXTS, clip.config)
+    expected = reference(pixel_values=pixels, input_ids=ids)
+    torch.testing.assert_close(loaded.encode_images(images), expected.image_embeds)
+    torch.testing.assert_close(loaded.encode_texts(TEXTS), expected.text_embeds)
+
+
+def test_what_is_no_checkpoint_is_refused(public, tmp_path):
+    with pytest.raises(InvalidInput, match=r"no CLIP in transformers' format .*tokenizer\.json"):
+        Clip.from_directory(tmp_path)
+    stored = json.loads((public / "config.json").read_text())
+    stored["text_config"]["hidden_act"] = "gelu"
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes((public / name).read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(InvalidInput, match="quick_gelu"):
+        Clip.from_directory(tmp_path)
+
+
+def test_default_sizes_are_the_public_ones():
+    with torch.device("meta"):
+        model = Clip(ClipConfig()).model
+    assert sum(parameter.numel() for parameter in model.parameters()) == 151_277_313
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"image_size": 100}, "image_size must be a multiple of patch_size 32"),
+        ({"vision_width": 770}, "vision_width must be a multiple of vision_heads 12"),
+        ({"text_width": 510}, "text_width must be a multiple of text_heads 8"),
+    ],
+)
+def test_impossible_sizes_are_refused(config, message):
+    with pytest.raises(InvalidInput, match=message) as refused:
+        ClipConfig(**config)
+    assert refused.value.field == next(iter(config))

@@ -1,0 +1,150 @@
+from typing import cast
+
+import pytest
+import torch
+from torch import nn
+
+from seamline.bundles import NetworkSource, load_bundle, put_network
+from seamline.networks.attributes import AttributeNetwork, AttributesConfig
+from seamline.networks.e4e import E4eConfig, E4eEncoder
+from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
+from seamline.networks.stylegan2 import Generator, GeneratorConfig
+from tests.fakes.bundle import CONFIGS, tiny_bundle
+from training.latent_transformer import Codes, Domain, EditingLoss, Reader, ReadingLoss, evaluate
+from training.loop import LoopConfig, train
+from training.renderer.parameters import NAMES
+
+P = len(NAMES)
+NETWORKS = {
+    "generator": (Generator, GeneratorConfig, {"z_dim": P, "w_dim": P, "resolution": 16, "channel_base": 64}),
+    "e4e": (E4eEncoder, E4eConfig, {"w_dim": P, "generator_resolution": 16}),
+    "attributes": (AttributeNetwork, AttributesConfig, {"names": ["smile", "age", "yaw"], "input_size": 16}),
+}
+"""Those of the tiny bundle whose codes are as long as the renderer's parameters."""
+
+
+@pytest.fixture(scope="module")
+def domain(tmp_path_factory):
+    search = tmp_path_factory.mktemp("bundles")
+    name = tiny_bundle(search).name
+    torch.manual_seed(0)
+    for kind, (network, config, changed) in NETWORKS.items():
+        sizes = {**CONFIGS[kind], **changed}
+        source = NetworkSource(module=network(config(**sizes)), config=sizes, licence="CC0-1.0", source="test")
+        put_network(search / name, kind, source)
+    return Domain(load_bundle(name, search))
+
+
+@pytest.fixture
+def codes(domain):
+    return Codes(count=12, num_ws=domain.bundle.num_ws, w_dim=P, seed=1)
+
+
+class Mean(nn.Module):
+    """Reads each attribute as the mean of one column of the codes."""
+
+    def forward(self, ws: torch.Tensor) -> torch.Tensor:
+        return ws.mean(1)[:, :3]
+
+
+def perfect(domain: Domain) -> LatentTransformer:
+    """Moves one column for smile and another for yaw, by one."""
+    config = LatentTransformerConfig(names=("smile", "yaw"), num_ws=domain.bundle.num_ws, w_dim=P)
+    maps = LatentTransformer(config)
+    with torch.no_grad():
+        maps.weight.zero_()
+        maps.bias[0, :, 0] = maps.bias[1, :, 2] = 1
+    return maps
+
+
+def test_codes_are_a_function_of_the_step(codes):
+    one, two, other = codes(3), codes(3), codes(4)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["z"], other["z"])
+    assert one["z"].shape == (12, P)
+
+
+def test_some_codes_are_of_w_and_the_others_as_wide_as_the_encoders(domain, codes):
+    batch = {**codes(0), "shares": torch.linspace(0, 1, 12)}
+    spread = torch.rand(domain.bundle.num_ws, P) + 0.5
+    ws = domain.codes(batch, spread)
+    wide = ((ws - domain.generator.mapping(batch["z"])) / spread).flatten(1).std(1)
+    assert (wide[:3] == 0).all()
+    assert float(wide[-1]) == pytest.approx(1.5, rel=0.2)
+
+
+def test_the_encoders_spread_is_that_of_its_layers(domain):
+    spread = domain.encoder_spread(count=4)
+    assert spread.shape == (domain.bundle.num_ws, P)
+    assert (spread >= 0).all()
+    assert spread.max() > 0
+
+
+@torch.no_grad()
+def test_a_map_that_does_as_asked_costs_only_its_change(domain, codes):
+    loss = EditingLoss(domain=domain, spread=torch.zeros(domain.bundle.num_ws, P), reader=Mean())
+    batch = codes(0)
+    paid = float(loss(perfect(domain), batch))
+    maps = perfect(domain)
+    with torch.no_grad():
+        maps.bias[0, :, 1] = 1  # takes age along with smile
+    assert float(loss(maps, batch)) > paid + 0.1
+    with torch.no_grad():
+        maps.bias.zero_()
+    assert float(loss(maps, batch)) > 5 * paid
+
+
+def test_strengths_stay_in_the_range_of_what_is_rendered(domain, codes):
+    asked = []
+
+    class Asked(LatentTransformer):
+        def offsets(self, ws: torch.Tensor) -> torch.Tensor:
+            asked.append(ws)
+            return super().offsets(ws)
+
+    maps = Asked(perfect(domain).config)
+    maps.load_state_dict(perfect(domain).state_dict())
+    moved = []
+
+    class Watching(Mean):
+        def forward(self, ws: torch.Tensor) -> torch.Tensor:
+            moved.append(ws)
+            return super().forward(ws)
+
+    batch = codes(5)
+    EditingLoss(domain=domain, spread=torch.zeros(domain.bundle.num_ws, P), reader=Watching())(maps, batch)
+    after = moved[1].unflatten(0, (2, -1)).mean(2)
+    reached = torch.stack([after[0, :, 0], after[1, :, 2]])
+    before = asked[0].mean(2)
+    inside = torch.stack([before[0, :, 0], before[1, :, 2]])
+    low, high = domain.low[[0, 2], None], domain.high[[0, 2], None]
+    kept = (inside > low) & (inside < high)
+    assert kept.any()
+    assert ((reached >= low - 1e-4) & (reached <= high + 1e-4))[kept].all()
+
+
+def test_training_finds_the_maps(domain, codes, tmp_path):
+    torch.manual_seed(0)
+    loss = EditingLoss(domain=domain, spread=torch.full((domain.bundle.num_ws, P), 0.1), reader=Mean())
+    maps = LatentTransformer(LatentTransformerConfig(names=("smile", "yaw"), num_ws=domain.bundle.num_ws, w_dim=P))
+    trained = cast(
+        LatentTransformer, train(maps, loss, codes, tmp_path, LoopConfig(steps=120, learning_rate=0.05, ema=0.9))
+    )
+    ws = domain.codes(codes(999), loss.spread)
+    change = Mean()(trained(ws, torch.tensor([[1.0, 0.0]]).expand(len(ws), 2))) - Mean()(ws)
+    assert change[:, 0].mean() > 0.7
+    assert change[:, 1:].mean(0).abs().max() < 0.2
+
+
+def test_the_reader_learns_what_the_attribute_network_sees(domain, codes, tmp_path):
+    torch.manual_seed(0)
+    spread = torch.full((domain.bundle.num_ws, P), 0.1)
+    loss = ReadingLoss(domain=domain, spread=spread)
+    reader = Reader(domain.bundle.num_ws, P, 3, width=16)
+    before = float(loss(reader, codes(99)).detach())
+    trained = train(reader, loss, codes, tmp_path, LoopConfig(steps=40, learning_rate=3e-3, ema=0.9))
+    assert float(loss(trained, codes(99))) < 0.7 * before
+    figures = evaluate(perfect(domain).eval(), trained, domain, spread, faces=4)
+    assert figures.keys() == {"reader_r2_mean"} | {
+        f"{what}_{n}" for what in ("effect", "leakage") for n in ("smile", "yaw")
+    }
