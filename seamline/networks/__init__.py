@@ -3,10 +3,12 @@
 from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.attributes import AttributeNetwork, AttributesConfig
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from seamline.networks.clip import Clip, ClipConfig
 from seamline.networks.detector import Detections, FaceDetector, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig, E4eEncoder
 from seamline.networks.hyperstyle import HyperStyle, HyperStyleConfig
 from seamline.networks.landmarks import LandmarkConfig, LandmarkNetwork
+from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
 from seamline.networks.lpips import Lpips, LpipsConfig
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 
@@ -17,6 +19,8 @@ __all__ = [
     "AttributesConfig",
     "BiSeNet",
     "BiSeNetConfig",
+    "Clip",
+    "ClipConfig",
     "Detections",
     "E4eConfig",
     "E4eEncoder",
@@ -28,6 +32,8 @@ __all__ = [
     "HyperStyleConfig",
     "LandmarkConfig",
     "LandmarkNetwork",
+    "LatentTransformer",
+    "LatentTransformerConfig",
     "Lpips",
     "LpipsConfig",
 ]
