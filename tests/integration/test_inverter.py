@@ -84,7 +84,7 @@ async def test_a_call_that_was_given_up_goes_on_when_repeated(
     store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(track_inversion, "CHECKPOINT_SECONDS", 0.0)
-    message = request(put_alignment(store, bundle), max_passes=20)
+    message = request(put_alignment(store, bundle), max_passes=10)
     async with serving(store, bundle) as stub:
         async with aclosing(call_stage(stub.Invert, message, "inverter:1", retry=AT_ONCE)) as events:
             async for event in events:
@@ -94,7 +94,7 @@ async def test_a_call_that_was_given_up_goes_on_when_repeated(
         *progress, result = [event async for event in patient]
     first = next(event for event in progress if event.step == "pti" and event.done)
     assert first.done >= 20  # not from the start
-    assert result.passes == 20
+    assert result.passes == 10
 
 
 @asynchronous
