@@ -49,14 +49,6 @@ DESCRIPTIONS = {
     "face_width": "Wider, or narrower face",
     "fringe": "More, or less of a fringe",
     "skin_tone": "Lighter, or darker skin",
-    "eye_spacing": "Wider-set, or closer eyes",
-    "mouth_width": "Wider, or narrower mouth",
-    "chin_size": "Stronger, or weaker chin",
-    "jaw_width": "Squarer, or more pointed jaw",
-    "hat": "Put a knitted cap on, or take it off",
-    "earrings": "Put earrings on, or take them off",
-    "lipstick": "Redder, glossier, or bare lips",
-    "moustache": "Grow a moustache, or shave it",
 }
 """The edits, by the attribute that they move."""
 STRONGEST = 4.0

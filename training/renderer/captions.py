@@ -46,11 +46,6 @@ def _features(p: dict[str, float]) -> list[str]:
         (p["glasses"] > 0.5, "glasses"),
         (p["beard"] > 0.6, "a full beard"),
         (0.25 < p["beard"] <= 0.6, "stubble"),
-        (p["hat"] > 0.3, "a hat"),
-        (p["earrings"] > 0.35 and p["hair_length"] < 0.5, "earrings"),
-        (p["moustache"] > 0.4 and p["beard"] <= 0.6, "a moustache"),
-        (p["lipstick"] > 0.4, "red lipstick"),
-        (p["freckles"] > 0.35, "freckles"),
         (p["mouth_open"] > 0.55, "an open mouth"),
         (shut, "closed eyes"),
         (p["brow_raise"] > 0.45, "raised eyebrows"),
@@ -76,4 +71,6 @@ def caption(params: NDArray[np.floating], rng: np.random.Generator) -> str:
     turn = "facing right" if p["yaw"] > 12 else "facing left" if p["yaw"] < -12 else ""
     doing = ", ".join(w for w in (mood, turn) if w and rng.random() < 0.8)
     listed = " and ".join(part for part in (", ".join(kept[:-1]), *kept[-1:]) if part)
-    return f"a portrait of {subject}" + (f" with {listed}" if listed else "") + (f", {doing}" if doing else "")
+    return (
+        f"a portrait of {subject}" + (f" with {listed}" if listed else "") + (f", {doing}" if doing else "")
+    )

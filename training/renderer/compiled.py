@@ -9,7 +9,7 @@ import numba
 
 _FOLDER: Final = Path(__file__).parent
 _SOURCES: Final = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(_FOLDER.glob("*.py")))).hexdigest()
-_compile: Any = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
+_compile: Any = numba.njit(cache=True, fastmath=True, nogil=True)
 
 
 def fast(function: Callable[..., Any]) -> Any:

@@ -5,15 +5,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer import hair, hat, head, parts
+from training.renderer import hair, head, parts
 from training.renderer.compiled import fast
 from training.renderer.contours import smooth
 from training.renderer.shape import Shape
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
-HEAD, EYE_LEFT, EYE_RIGHT, MOUTH, EAR_LEFT, EAR_RIGHT, NECK, CLOTH = range(8)
-HAIR, HAT, EARRING_LEFT, EARRING_RIGHT, GLASSES = range(8, 13)
+HEAD, EYE_LEFT, EYE_RIGHT, MOUTH, EAR_LEFT, EAR_RIGHT, NECK, CLOTH, HAIR, GLASSES = range(10)
 """Part numbers; left and right are the image's for a frontal head."""
 
 _RINGS = (parts.RIM_STEPS, parts.TEMPLE_STEPS)
@@ -27,9 +26,6 @@ _GRIDS: Final[tuple[tuple[int, int, int], ...]] = (
     (NECK, parts.BUST_ROWS, parts.BUST_COLUMNS),
     (CLOTH, parts.BUST_ROWS, parts.BUST_COLUMNS),
     (HAIR, hair.HAIR_ROWS, hair.HAIR_COLUMNS),
-    (HAT, hat.HAT_ROWS, hat.HAT_COLUMNS),
-    (EARRING_LEFT, hat.DROP_ROWS, hat.DROP_COLUMNS),
-    (EARRING_RIGHT, hat.DROP_ROWS, hat.DROP_COLUMNS),
     *((GLASSES, steps, parts.TUBE_SIDES) for steps in (*_RINGS, *_RINGS, parts.BRIDGE_STEPS)),
 )
 
@@ -73,10 +69,7 @@ def fill(s: Shape, azimuths: Floats, latitudes: Floats, starts: Ints, points: Fl
     parts.fill_bust(s, 0.0, points[a[6] : a[7]], data[a[6] : a[7]])
     parts.fill_bust(s, 1.0, points[a[7] : a[8]], data[a[7] : a[8]])
     hair.fill_hair(s, points[a[8] : a[9]], data[a[8] : a[9]])
-    hat.fill_hat(s, points[a[9] : a[10]], data[a[9] : a[10]])
-    hat.fill_earring(s, -1.0, points[a[10] : a[11]], data[a[10] : a[11]])
-    hat.fill_earring(s, 1.0, points[a[11] : a[12]], data[a[11] : a[12]])
-    parts.fill_glasses(s, points[a[12] :], data[a[12] :])
+    parts.fill_glasses(s, points[a[9] :], data[a[9] :])
 
 
 PIVOT: Final = np.array([0.0, -0.45, -0.15])

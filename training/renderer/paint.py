@@ -6,17 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.renderer.compiled import fast
-from training.renderer.complexion import freckles, mottle, whiskers, wrinkles
 from training.renderer.contours import brow, bump, lids, lips, smooth
-from training.renderer.hat import under_hat
-from training.renderer.light import Triple, mix, times
-from training.renderer.noise import band, noise
 from training.renderer.shape import Shape
 
 Floats = NDArray[np.float64]
 BACKGROUND, SKIN, L_BROW, R_BROW, L_EYE, R_EYE, EYE_G, L_EAR, R_EAR, EAR_R = range(10)
 NOSE, INNER_MOUTH, U_LIP, L_LIP, NECK, NECK_L, CLOTH, HAIR, HAT = range(10, 19)
 """CelebAMask-HQ classes in the order of the public BiSeNet; l_ is the image's left of a frontal head."""
+Triple = tuple[float, float, float]
 
 
 class Palette(NamedTuple):
@@ -27,7 +24,75 @@ class Palette(NamedTuple):
     iris: Triple
     lips: Triple
     cloth: Triple
-    hat: Triple
+
+
+@fast
+def mix(a: Triple, b: Triple, t: float) -> Triple:
+    """Blend colours linearly."""
+    return a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t
+
+
+@fast
+def times(a: Triple, r: float, g: float, b: float) -> Triple:
+    """Scale a colour per channel."""
+    return a[0] * r, a[1] * g, a[2] * b
+
+
+@fast
+def _wrinkles(s: Shape, x: float, y: float) -> float:
+    """Return the darkness of folds and wrinkles at (x, y)."""
+    ax = abs(x)
+    grin = max(0.0, s.smile)
+    dark = 0.0
+    # the nasolabial fold, from the wing of the nose to the mouth corner
+    q = (s.nose_y + 0.02 - y) / (s.nose_y - s.mouth_y + 0.12)
+    if -0.15 < q < 1.25:
+        fold = s.nose_w + 0.065 + (s.mouth_w + 0.075 - s.nose_w - 0.065) * max(0.0, q) ** 0.8
+        strength = (0.07 + 0.38 * s.age + 0.24 * grin) * smooth(-0.15, 0.15, q) * smooth(1.25, 0.7, q)
+        dark += strength * np.exp(-(((ax - fold) / (0.018 + 0.010 * s.age)) ** 2))
+    if s.age > 0.2:
+        age = smooth(0.2, 0.9, s.age)
+        if y > s.brow_y + 0.08:
+            rise = y - s.brow_y - 0.02 * np.cos(x * 7.0) - 0.13
+            wave = 0.5 + 0.5 * np.cos(min(2.9, max(-0.45, rise / 0.085)) * 2.0 * np.pi)
+            inside = smooth(0.5, 0.25, ax) * smooth(-0.04, 0.0, rise) * smooth(0.24, 0.19, rise)
+            dark += 0.42 * age * wave**4 * inside
+        ex, ey = ax - s.eye_x, y - s.eye_y
+        if ex > s.eye_w and abs(ey) < 0.15 and ex < s.eye_w + 0.2:
+            ray = np.arctan2(ey, ex - s.eye_w + 0.10) / 0.36
+            fan = (0.5 + 0.5 * np.cos(ray * 2.0 * np.pi)) ** 3 * smooth(1.35, 1.0, abs(ray))
+            inside = smooth(0.0, 0.05, ex - s.eye_w) * smooth(0.17, 0.08, ex - s.eye_w)
+            dark += 0.36 * (age + 0.3 * grin) * fan * inside
+        bag = ((ex + 0.01) / 0.165) ** 2
+        if bag < 1.0:
+            line = -s.eye_low - 0.035 - 0.065 * (1.0 - bag) ** 0.5
+            dark += 0.36 * age * np.exp(-(((ey - line) / 0.017) ** 2)) * (1.0 - bag) ** 0.5
+        jowl = s.mouth_w + 0.05 + 0.12 * (s.mouth_y - y)
+        inside = bump(0.0, y - s.mouth_y + 0.17, 1.0, 0.07)
+        dark += 0.30 * age * np.exp(-(((ax - jowl) / 0.022) ** 2)) * inside
+    frown = max(0.0, s.frown) + 0.5 * max(0.0, s.age - 0.4)
+    dark += 0.45 * frown * np.exp(-(((ax - 0.055) / 0.012) ** 2)) * bump(0.0, y - s.brow_y, 1.0, 0.06)
+    return min(0.75, dark)
+
+
+@fast
+def _beard(s: Shape, x: float, y: float, azimuth: float) -> float:
+    """Return how much of the beard covers the skin at (x, y)."""
+    a = abs(azimuth)
+    if s.beard <= 0.0 or a > 1.75 or y > 0.05:
+        return 0.0
+    cheek = -0.36 - 0.26 * bump(a - 0.70, 0.0, 0.30, 1.0) + 0.50 * smooth(0.95, 1.55, a)
+    cover = smooth(cheek + 0.05, cheek - 0.09, y) * smooth(1.75, 1.55, a)
+    up, _, _, low, t = lips(s, x)
+    if abs(x) < s.mouth_w + 0.06:
+        t = min(1.0, max(0.0, abs(x) / s.mouth_w - 0.85) / 0.25)
+        rim = smooth(0.004, 0.034, max(y - up, low - y))
+        cover *= rim + (1.0 - rim) * t
+        soul = bump(x, 0.0, 0.10, 1.0) * bump(0.0, y - low + 0.05, 1.0, 0.02)
+        cover *= 1.0 - 0.25 * soul
+    below_nose = s.nose_y - 0.110 - 0.16 * max(0.0, abs(x) - s.nose_w * 0.7)
+    cover *= 1.0 - smooth(below_nose - 0.02, below_nose + 0.02, y) * smooth(0.55, 0.25, a)
+    return cover * smooth(0.0, 0.9, s.beard) ** 0.8
 
 
 @fast
@@ -50,81 +115,50 @@ def _eye_lines(s: Shape, x: float, y: float, pixel: float) -> tuple[float, float
 
 
 @fast
-def _paint_lips(s: Shape, c: Palette, x: float, y: float, pixel: float) -> tuple[Triple, float, float, int]:
-    """Return colour, cover, gloss and class of the lips at (x, y)."""
-    up, inner_up, inner_low, low, t = lips(s, x)
-    if t >= 1.0:
-        return c.lips, 0.0, 0.0, SKIN
-    edge = smooth(-0.006 - pixel, 0.006 + pixel, min(up - y, y - low))
-    middle = 0.5 * (inner_up + inner_low)
-    upper = y > middle
-    seam = np.exp(-(((y - middle) / (0.010 + 0.5 * (inner_up - inner_low))) ** 2))
-    tone = times(c.lips, 0.86, 0.82, 0.82) if upper else c.lips
-    line = 1.0 + 0.16 * noise(x * 36.0 + 3.5, y * 4.0) * band(36.0, pixel)
-    tone = mix(times(tone, line, line, line), times(c.lips, 0.22, 0.15, 0.15), seam * 0.8)
-    wet = (0.12 + 0.40 * s.lipstick) * bump(0.0, y - 0.5 * (low + inner_low) - 0.01, 1.0, 0.028)
-    return tone, edge, 0.14 + 0.12 * s.lipstick + wet * (1.0 - t * t), U_LIP if upper else L_LIP
-
-
-@fast
-def _paint_brow(s: Shape, x: float, y: float, pixel: float) -> tuple[float, float]:
-    """Return the cover of the brow at (x, y) and the lightness of its hair."""
-    brow_y, half, t = brow(s, x)
-    if abs(t) >= 1.1 or half <= 0.0:
-        return 0.0, 1.0
-    rise, ax = y - brow_y, abs(x)
-    hair = noise(ax * 34.0 - rise * 22.0, ax * 9.0 + rise * 16.0) * band(36.0, pixel)
-    thick = half * (1.0 + 0.45 * hair)
-    cover = smooth(thick + 0.008 + pixel, 0.55 * thick - pixel, abs(rise)) * min(1.0, half * 60.0)
-    return cover * (1.0 + 0.2 * hair * (1.0 - cover)), 1.0 + 0.5 * hair
-
-
-@fast
 def skin(s: Shape, c: Palette, d: Floats, pixel: float) -> tuple[Triple, float, float, int]:
-    """Return colour, gloss, ambient occlusion and class of the head at surface data `d` (6,)."""
+    """Return colour, gloss, ambient occlusion and class of the head at surface data `d` (5,)."""
     x, y, azimuth, shade, over = d[0], d[1], d[2], d[3], d[4]
     ax = abs(x)
-    gloss, label = 0.14, SKIN
+    colour, gloss, label = c.skin, 0.16, SKIN
     shade *= 1.0 - 0.36 * s.hair * (1.0 if over > 0.0 else np.exp(-((over / 0.085) ** 2)))
-    ragged = over + 0.022 * noise(azimuth * 22.0, y * 6.0) + 0.014 * noise(azimuth * 48.0, y * 12.0)
-    scalp = smooth(-0.045, 0.06, ragged) * min(1.0, s.hair * 4.0) * smooth(-0.1, 0.15, y)
-    if s.hat > 0.0:
-        shade *= 1.0 - 0.5 * under_hat(s, azimuth, 0.5 * np.pi - np.arcsin(min(1.0, max(0.0, y / 1.17))), 0.12)
-    tone, red = mottle(s, x, y, pixel)
-    colour = times(c.skin, tone, tone, tone)
+    scalp = smooth(-0.035, 0.05, over) * min(1.0, s.hair * 4.0) * smooth(-0.1, 0.15, y)
     if abs(azimuth) < 1.6:
-        flush = 0.62 * bump(ax - 0.44, y + 0.27, 0.17, 0.13) + 0.60 * bump(x, y - s.nose_y, 0.12, 0.09)
-        flush += red * (0.25 + 0.5 * flush)
-        colour = times(colour, 1.0 + 0.06 * flush, 1.0 - 0.22 * flush, 1.0 - 0.18 * flush)
-        colour = mix(colour, times(c.skin, 0.60, 0.42, 0.32), 0.8 * freckles(s, x, y))
+        flush = 0.5 * bump(ax - 0.44, y + 0.27, 0.17, 0.13) + 0.45 * bump(x, y - s.nose_y, 0.11, 0.09)
+        colour = times(colour, 1.0 + 0.06 * flush, 1.0 - 0.20 * flush, 1.0 - 0.17 * flush)
         if s.nose_y - 0.13 < y < 0.02 and ax < s.nose_w * (0.45 + 0.75 * smooth(0.0, s.nose_y, y)) + 0.03:
             label = NOSE
         nostril = bump(ax - s.nose_w * 0.50, y - s.nose_y + 0.076, 0.034, 0.016)
-        dark = max(wrinkles(s, x, y), min(1.0, 1.3 * nostril))
+        dark = max(_wrinkles(s, x, y), min(1.0, 1.3 * nostril))
         colour = times(colour, 1.0 - 0.70 * dark, 1.0 - 0.82 * dark, 1.0 - 0.84 * dark)
-        gloss *= 1.0 + 2.0 * (tone - 1.0) + 0.9 * bump(x, y - s.nose_y - 0.02, 0.06, 0.10)
-        cover, grain = whiskers(s, x, y, azimuth, pixel)
+        cover = _beard(s, x, y, azimuth)
+        colour = mix(colour, times(c.hair, 0.75, 0.75, 0.75), 0.93 * cover)
+        gloss *= 1.0 - 0.8 * cover
         if y < s.mouth_y + 0.25:
-            tone_, edge, wet, lip = _paint_lips(s, c, x, y, pixel)
-            colour = mix(colour, tone_, edge)
-            gloss += (wet - 0.06) * edge
-            label = lip if edge > 0.5 else label
+            up, inner_up, inner_low, low, t = lips(s, x)
+            if t < 1.0:
+                edge = smooth(-0.006 - pixel, 0.006 + pixel, min(up - y, y - low))
+                middle = 0.5 * (inner_up + inner_low)
+                seam = np.exp(-(((y - middle) / (0.010 + 0.5 * (inner_up - inner_low))) ** 2))
+                tone = times(c.lips, 0.86, 0.82, 0.82) if y > middle else c.lips
+                tone = mix(tone, times(c.lips, 0.22, 0.15, 0.15), seam * 0.8)
+                colour = mix(colour, tone, edge)
+                gloss += 0.14 * edge
+                if edge > 0.5:
+                    label = U_LIP if y > middle else L_LIP
         elif y > -0.3:
             lash, crease = _eye_lines(s, x, y, pixel)
             colour = times(colour, 1.0 - crease, 1.0 - 1.15 * crease, 1.0 - 1.15 * crease)
             colour = mix(colour, (0.012, 0.009, 0.008), lash)
-            brows, fine = _paint_brow(s, x, y, pixel)
-            colour = mix(colour, times(c.hair, 0.55 * fine, 0.52 * fine, 0.50 * fine), 0.92 * brows)
-            gloss *= 1.0 - brows
-            if brows > 0.5:
-                label = L_BROW if x < 0.0 else R_BROW
-        grain *= 0.75
-        colour = mix(colour, times(c.hair, grain, grain, grain), 0.93 * cover)
-        gloss *= 1.0 - 0.8 * cover
-    if scalp > 0.0:
-        grain = 0.8 + 0.22 * noise(x * 30.0, y * 30.0) * band(30.0, pixel)
-        colour = mix(colour, times(c.hair, grain, grain, grain), 0.92 * scalp)
-        gloss *= 1.0 - 0.6 * scalp
+            brow_y, half, t = brow(s, x)
+            if abs(t) < 1.1 and half > 0.0:
+                cover = smooth(half + 0.006 + pixel, half - 0.004 - pixel, abs(y - brow_y))
+                cover *= min(1.0, half * 60.0)
+                tone = times(c.hair, 0.55, 0.52, 0.50)
+                colour = mix(colour, tone, 0.94 * cover)
+                gloss *= 1.0 - cover
+                if cover > 0.5:
+                    label = L_BROW if x < 0.0 else R_BROW
+    colour = mix(colour, times(c.hair, 0.8, 0.8, 0.8), 0.92 * scalp)
     if scalp > 0.6:
         label = HAIR
     return colour, gloss, shade, label
@@ -158,7 +192,6 @@ def mouth(s: Shape, d: Floats, pixel: float) -> tuple[Triple, float]:
     _, up, low, _, t = lips(s, x)
     edge = 0.004 + pixel
     arch = s.mouth_y + 0.10 * s.lift + 0.05 * max(0.0, s.lift) * t * t
-    arch += 0.014 * (0.5 - 0.5 * np.cos(2.0 * np.pi * x / 0.082)) ** 2
     upper = smooth(arch - 0.072 - edge, arch - 0.072 + edge, y + 0.35 * x * x)
     floor = s.mouth_y - 0.10 - 0.62 * s.gap
     lower = smooth(floor + edge, floor - edge, y - 0.5 * x * x)
@@ -167,7 +200,7 @@ def mouth(s: Shape, d: Floats, pixel: float) -> tuple[Triple, float]:
     colour = mix(cavity, (0.36, 0.10, 0.095), min(1.0, 1.25 * tongue))
     tooth = (0.78, 0.74, 0.67)
     gap = 0.5 + 0.5 * np.cos(2.0 * np.pi * x / 0.082)
-    line = 0.30 * (1.0 - gap) ** 5
+    line = 0.16 * (1.0 - gap) ** 6
     tooth = times(tooth, 1.0 - line, 1.0 - line, 1.0 - line)
     colour = mix(colour, times(tooth, 0.85, 0.83, 0.82), lower * 0.92)
     colour = mix(colour, tooth, upper * smooth(0.0, 0.045, up - low))

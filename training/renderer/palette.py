@@ -68,10 +68,8 @@ def iris(p: Mapping[str, float]) -> Colour:
 
 
 def lips(p: Mapping[str, float], skin_colour: Colour) -> Colour:
-    """Lips between the skin's own red and rose, redder on feminine faces, under red lipstick."""
+    """Lips between the skin's own red and lipstick red, redder on feminine faces."""
     redness = 0.5 + 0.25 * p["lip_redness"] - 0.22 * p["gender"]
     natural = skin_colour * np.array([0.82, 0.52, 0.50])
     painted = linear(np.array([190.0, 62.0, 66.0])) * (0.65 + 0.35 * p["skin_tone"])
-    own = natural + (painted - natural) * np.clip(redness, 0.0, 1.0) * 0.75
-    stick = linear(np.array([188.0, 18.0, 38.0])) * (0.80 + 0.30 * p["skin_tone"])
-    return own + (stick - own) * 0.92 * p["lipstick"]
+    return natural + (painted - natural) * np.clip(redness, 0.0, 1.0) * 0.75

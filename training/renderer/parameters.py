@@ -58,7 +58,9 @@ def _flat(
     name: str, group: Group, meaning: str, low: float = -1.0, high: float = 1.0, *,
     at_low: float = 0.0, at_high: float = 0.0,
 ) -> Parameter:  # fmt: skip
-    return Parameter(name=name, group=group, low=low, high=high, meaning=meaning, at_low=at_low, at_high=at_high)
+    return Parameter(
+        name=name, group=group, low=low, high=high, meaning=meaning, at_low=at_low, at_high=at_high
+    )
 
 
 PARAMETERS: Final[tuple[Parameter, ...]] = (
@@ -96,7 +98,9 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _flat("hair_colour", "attribute", "black over brown to light blond hair", 0.0, 1.0),
     _flat("smile", "expression", "mouth corners down to wide toothy smile", -0.6, 1.0),
     _flat("mouth_open", "expression", "closed to wide open mouth", 0.0, 1.0, at_low=0.3),
-    Parameter(name="eyes_open", group="expression", low=0.0, high=1.2, skew=2.2, meaning="shut to wide open eyes"),
+    Parameter(
+        name="eyes_open", group="expression", low=0.0, high=1.2, skew=2.2, meaning="shut to wide open eyes"
+    ),
     _bell("brow_raise", "expression", "lowered to raised brows"),
     _bell("brow_frown", "expression", "inner brows up (worried) to down (angry)"),
     _bell("gaze_x", "expression", "looking to the image's left or right"),
@@ -127,19 +131,6 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _bell("cloth_a", "scene", "OKLab green to red of the clothes", -0.06, 0.06),
     _bell("cloth_b", "scene", "OKLab blue to yellow of the clothes", -0.06, 0.06),
     _bell("collar", "scene", "high round to low neckline", 0.0, 1.0),
-    _flat("freckles", "identity", "none to many freckles", 0.0, 1.0, at_low=0.7),
-    _flat("moustache", "attribute", "none to full moustache", 0.0, 1.0, at_low=0.7),
-    _flat("lipstick", "attribute", "bare to glossy red lips", 0.0, 1.0, at_low=0.7),
-    _flat("hat", "attribute", "none to a knitted cap pulled down to the forehead", 0.0, 1.0, at_low=0.8),
-    _flat("hat_lightness", "scene", "OKLab lightness of the hat", 0.25, 0.8),
-    _bell("hat_a", "scene", "OKLab green to red of the hat", -0.12, 0.12),
-    _bell("hat_b", "scene", "OKLab blue to yellow of the hat", -0.12, 0.12),
-    _flat("earrings", "attribute", "none to large golden earrings", 0.0, 1.0, at_low=0.7),
-    _bell("glasses_thickness", "attribute", "thin to thick frames", 0.0, 1.0),
-    _flat("cloth_stripes", "scene", "plain to strongly striped clothes", 0.0, 1.0, at_low=0.7),
-    _flat("background_glow", "scene", "no to bright out-of-focus light behind", 0.0, 1.0, at_low=0.4),
-    _flat("background_glow_x", "scene", "that light at the image's left or right"),
-    _flat("background_glow_y", "scene", "that light low or high"),
 )
 
 NAMES: Final[tuple[str, ...]] = tuple(p.name for p in PARAMETERS)
@@ -147,8 +138,7 @@ INDEX: Final[Mapping[str, int]] = {name: i for i, name in enumerate(NAMES)}
 ATTRIBUTES: Final[tuple[str, ...]] = (
     "smile", "mouth_open", "eyes_open", "age", "gender", "glasses", "beard", "hair_length", "hair_colour",
     "yaw", "pitch", "brow_raise", "brow_frown", "gaze_x", "pucker", "nose_length", "nose_width", "eye_size",
-    "lip_fullness", "brow_thickness", "face_width", "fringe", "skin_tone", "eye_spacing", "mouth_width",
-    "chin_size", "jaw_width", "hat", "earrings", "lipstick", "moustache",
+    "lip_fullness", "brow_thickness", "face_width", "fringe", "skin_tone",
 )  # fmt: skip
 """What a user may edit. More of it is the positive direction (see each `meaning`: low to high)."""
 
@@ -159,7 +149,10 @@ _VALUES = np.stack([p.quantile(_PROBES) for p in PARAMETERS])
 MEANS: Final[Floats] = _VALUES.mean(axis=1).astype(np.float32)
 # a fixed parameter has no spread: its range stands in, so that the map stays invertible
 STDS: Final[Floats] = np.array(
-    [v.std() if p.fixed is None else (p.high - p.low) / 4.0 for p, v in zip(PARAMETERS, _VALUES, strict=True)],
+    [
+        v.std() if p.fixed is None else (p.high - p.low) / 4.0
+        for p, v in zip(PARAMETERS, _VALUES, strict=True)
+    ],
     np.float32,
 )
 

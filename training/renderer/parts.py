@@ -128,7 +128,7 @@ def rim(s: Shape, side: float, a: float) -> tuple[float, float, float]:
 @fast
 def fill_glasses(s: Shape, points: Floats, data: Floats) -> None:
     """Write two rims, the bridge and two temples as tubes, one after another."""
-    thick = (0.009 + 0.014 * s.glasses) * s.rims
+    thick = 0.009 + 0.014 * s.glasses
     k = 0
     for e in range(2):
         side = 2.0 * e - 1.0

@@ -62,18 +62,18 @@ def _look(rng: np.random.Generator) -> NDArray[np.float32]:
         "age": 0.22, "glasses": 0.0, "beard": 0.0, "hair_length": rng.uniform(0.35, 0.9), "smile": 0.25,
         "hair_colour": rng.uniform(0.15, 0.75), "skin_tone": rng.uniform(0.35, 0.95), "light_azimuth": -0.45,
         "light_elevation": 0.6, "light_intensity": 0.2, "brow_frown": -0.1, "eyes_open": 0.92,
-        "hat": 0.0, "earrings": 0.0, "lipstick": 0.0, "moustache": 0.0, "cloth_stripes": 0.0,
     }  # fmt: skip
     for name, value in chosen.items():
         look[INDEX[name]] = value
     scale = group_indices("identity")
     mean = 0.5 * (LOWS[scale] + HIGHS[scale])
     look[scale] = mean + 0.7 * (look[scale] - mean)  # no caricature
-    look[INDEX["freckles"]] = 0.0
     return look
 
 
-def presenter(seed: int, frames: int, fps: float = 24.0, width: int = 640, height: int = 480) -> Iterator[Moment]:
+def presenter(
+    seed: int, frames: int, fps: float = 24.0, width: int = 640, height: int = 480
+) -> Iterator[Moment]:
     """Yield `frames` moments of a speaking presenter; the same seed gives the same person and motion.
 
     Raises:

@@ -5,14 +5,11 @@ from numpy.typing import NDArray
 
 from training.renderer.compiled import fast
 from training.renderer.contours import in_eye, in_mouth
-from training.renderer.mesh import CLOTH, HAIR, HEAD, NECK
+from training.renderer.mesh import CLOTH, HEAD, NECK
 from training.renderer.shape import Shape
-from training.renderer.strands import cut
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
-SUB = 3
-"""Subsamples of a pixel along each axis."""
 
 
 @fast
@@ -70,9 +67,6 @@ def visibility(
                             open_ = in_eye(s, u, v) or in_mouth(s, u, v)
                         elif part == CLOTH:
                             open_ = a * data[i, 0] + b * data[j, 0] + c * data[k, 0] > 0.0
-                        elif part == HAIR:
-                            u = a * data[i, 0] + b * data[j, 0] + c * data[k, 0]
-                            open_ = cut(s, u, a * data[i, 2] + b * data[j, 2] + c * data[k, 2])
                         if not open_:
                             depth[py, px] = z
                             ids[py, px] = first + t

@@ -10,11 +10,10 @@ from training.renderer import mesh, palette
 from training.renderer.camera import DISTANCE, AlignedCamera, Camera, to_plane
 from training.renderer.head import AZIMUTHS, LATITUDES
 from training.renderer.landmarks import inner_landmarks, jaw_landmarks
-from training.renderer.light import Light
 from training.renderer.paint import Palette
 from training.renderer.parameters import HIGHS, LOWS, NAMES
-from training.renderer.raster import SUB, visibility
-from training.renderer.shade import blend_glasses, fill_background, shade_picture, to_srgb
+from training.renderer.raster import visibility
+from training.renderer.shade import Light, blend_glasses, fill_background, shade_picture, to_srgb
 from training.renderer.shape import Shape, shape_of
 
 Floats = NDArray[np.float64]
@@ -51,7 +50,6 @@ def _palette(p: Mapping[str, float]) -> Palette:
         iris=_triple(palette.iris(p)),
         lips=_triple(palette.lips(p, skin)),
         cloth=_triple(palette.oklab(p["cloth_lightness"], p["cloth_a"], p["cloth_b"])),
-        hat=_triple(palette.oklab(p["hat_lightness"], p["hat_a"], p["hat_b"])),
     )
 
 
@@ -66,7 +64,6 @@ def _light(p: Mapping[str, float]) -> Light:
         key=_triple(strength * 0.80 * warm),
         sky=_triple(strength * np.array([0.40, 0.41, 0.44])),
         ground=_triple(strength * np.array([0.29, 0.27, 0.26])),
-        crown=_triple(mesh.rotation(p["yaw"], p["pitch"], p["roll"])[:, 1]),
     )
 
 
@@ -100,7 +97,7 @@ def render(
     width, height = camera.frame(size)
     matrix = camera.matrix(plane, size)
     pixels = to_plane(points) @ matrix[:, :2].T + matrix[:, 2]
-    xyz = np.concatenate([SUB * pixels, 1.0 / (DISTANCE - points[:, 2:3])], axis=1)
+    xyz = np.concatenate([2.0 * pixels, 1.0 / (DISTANCE - points[:, 2:3])], axis=1)
     picture = _backdrop(p, camera, matrix, plane, (height, width), background)
     parsing = np.zeros((height, width), np.uint8)
     _draw(s, p, xyz, points, data, 1.0 / float(np.hypot(*matrix[:, 0])), chin, picture, parsing)
@@ -127,8 +124,7 @@ def _backdrop(
     first = palette.oklab(lightness, p["background_a"], p["background_b"])
     second = palette.oklab(lightness + p["background_contrast"], p["background_a2"], p["background_b2"])
     angle = 0.5 * np.pi * p["background_angle"]
-    glow = 0.40 * p["background_glow_x"], -0.22 - 0.22 * p["background_glow_y"], 0.45 * p["background_glow"]
-    fill_background(picture, to_crop, _triple(first), _triple(second), angle, glow)
+    fill_background(picture, to_crop, _triple(first), _triple(second), angle)
     return picture
 
 
@@ -139,11 +135,13 @@ def _draw(
     """Draw the bust, then the glasses, over `picture` in place."""
     colours, light, split = _palette(p), _light(p), mesh.GLASSES_FROM
     normals = mesh.vertex_normals(points, mesh.TRIANGLES)
-    frame = (SUB * picture.shape[0], SUB * picture.shape[1])
+    frame = (2 * picture.shape[0], 2 * picture.shape[1])
     ids, depth = np.full(frame, -1, np.int32), np.zeros(frame)
     triangles, owners = mesh.TRIANGLES, mesh.OWNERS
     visibility(s, xyz, data, triangles[:split], owners[:split], 0, ids, depth)
-    shade_picture(s, colours, light, xyz, data, normals, triangles, owners, ids, depth, pixel, chin, picture, parsing)
+    shade_picture(
+        s, colours, light, xyz, data, normals, triangles, owners, ids, pixel, chin, picture, parsing
+    )
     opacity = min(1.0, s.glasses / 0.4)
     if opacity > 0.0:
         ids.fill(-1)

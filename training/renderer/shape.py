@@ -64,13 +64,6 @@ class Shape(NamedTuple):
     glasses: float
     glasses_e: float
     collar: float
-    freckles: float
-    moustache: float
-    lipstick: float
-    hat: float
-    earrings: float
-    rims: float
-    stripes: float
 
 
 def _smooth(low: float, high: float, x: float) -> float:
@@ -144,11 +137,4 @@ def shape_of(p: Mapping[str, float]) -> Shape:
         glasses=p["glasses"],
         glasses_e=2.0 / (2.0 + 2.6 * p["glasses_shape"]),
         collar=p["collar"],
-        freckles=p["freckles"],
-        moustache=p["moustache"],
-        lipstick=p["lipstick"],
-        hat=p["hat"],
-        earrings=p["earrings"],
-        rims=0.5 + p["glasses_thickness"],
-        stripes=p["cloth_stripes"],
     )

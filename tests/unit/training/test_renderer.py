@@ -39,13 +39,6 @@ def face(**values: float) -> np.ndarray:
         "smile": 0.0,
         "mouth_open": 0.0,
         "eyes_open": 1.0,
-        "hat": 0.0,
-        "earrings": 0.0,
-        "lipstick": 0.0,
-        "moustache": 0.0,
-        "freckles": 0.0,
-        "cloth_stripes": 0.0,
-        "background_glow": 0.0,
     }
     for name, value in (plain | values).items():
         raw[INDEX[name]] = value
@@ -101,7 +94,7 @@ def test_same_parameters_give_the_same_bytes() -> None:
 
 
 def test_wrong_parameter_count_is_named() -> None:
-    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(71,\)"):
+    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(58,\)"):
         render(np.zeros(3, np.float32), AlignedCamera(), SIZE)
 
 
@@ -163,46 +156,6 @@ def test_glasses_hair_and_beard_change_what_they_name() -> None:
     row, column = 104, 64  # the chin
     shaven, bearded = (aligned(beard=b, skin_tone=0.9, hair_colour=0.0).image for b in (0.0, 1.0))
     assert bearded[row, column].mean() < 0.6 * shaven[row, column].mean()
-
-
-def test_hat_and_earrings_cover_what_they_name_and_leave_the_landmarks() -> None:
-    def count(rendering: Rendering, label: int) -> int:
-        return int((rendering.parsing == label).sum())
-
-    bare, half, full = (aligned(hat=h, hair_length=0.4) for h in (0.0, 0.5, 1.0))
-    assert count(bare, paint.HAT) == 0 < count(half, paint.HAT) < count(full, paint.HAT)
-    assert count(full, paint.HAIR) < 0.5 * count(bare, paint.HAIR)
-    np.testing.assert_array_equal(bare.landmarks, full.landmarks)
-    plain, hung = (aligned(earrings=e, hair_length=0.0) for e in (0.0, 1.0))
-    assert count(plain, paint.EAR_R) == 0 < count(hung, paint.EAR_R)
-
-
-def test_moustache_lipstick_and_freckles_change_the_pixels_they_name() -> None:
-    base = aligned(skin_tone=0.9, hair_colour=0.0)
-    at = base.landmarks
-    lip = ((at[33] + at[51]) / 2).astype(int)
-    moustache = aligned(skin_tone=0.9, hair_colour=0.0, moustache=1.0).image
-    assert moustache[lip[1], lip[0] - 4].mean() < 0.7 * base.image[lip[1], lip[0] - 4].mean()
-    np.testing.assert_array_equal(moustache[:30], base.image[:30])
-    lips = base.parsing == paint.L_LIP
-    red = aligned(skin_tone=0.9, hair_colour=0.0, lipstick=1.0).image[lips].astype(float).mean(0)
-    own = base.image[lips].astype(float).mean(0)
-    assert red[0] - red[1] > own[0] - own[1] + 15
-    cheek = at[[30]].astype(int)[0]
-    window = np.s_[cheek[1] - 12 : cheek[1] + 8, cheek[0] + 8 : cheek[0] + 28]
-    spotted = aligned(skin_tone=0.9, hair_colour=0.0, freckles=1.0).image[window].astype(float)
-    assert np.abs(spotted - base.image[window]).max() > 12
-
-
-def test_what_is_absent_cannot_be_seen() -> None:
-    hidden = {"hat_lightness": 0.7, "hat_a": 0.1, "hat_b": -0.1, "glasses_thickness": 1.0, "background_glow_x": 1.0}
-    np.testing.assert_array_equal(aligned(**hidden).image, aligned().image)
-    behind = aligned().parsing == paint.BACKGROUND
-    glowing = aligned(background_glow=1.0, background_glow_x=0.9, background_glow_y=0.0).image[behind].mean()
-    assert glowing > aligned().image[behind].mean() + 3
-    assert np.abs(aligned(cloth_stripes=1.0).image.astype(int) - aligned().image)[-12:].max() > 15
-    thin, thick = (aligned(glasses=1.0, glasses_thickness=t).parsing == paint.EYE_G for t in (0.0, 1.0))
-    assert thick.sum() > 1.3 * thin.sum()
 
 
 def test_nothing_jumps_between_close_parameters() -> None:
@@ -303,22 +256,13 @@ def test_presenter_moves_smoothly_speaks_and_blinks() -> None:
 def test_captions_say_only_what_is_true() -> None:
     rng = np.random.default_rng(0)
     texts = {
-        captions.caption(face(glasses=1.0, beard=0.0, hair_length=0.0, gender=1.0, smile=1.0), rng) for _ in range(40)
+        captions.caption(face(glasses=1.0, beard=0.0, hair_length=0.0, gender=1.0, smile=1.0), rng)
+        for _ in range(40)
     }
     assert all(" man" in t and "beard" not in t and "hair" not in t for t in texts)
     assert any("glasses" in t for t in texts)
     assert any("smiling" in t for t in texts)
     assert len(texts) > 5
-
-
-def test_captions_mention_what_is_worn() -> None:
-    rng = np.random.default_rng(1)
-    worn = face(hat=1.0, earrings=1.0, hair_length=0.2, lipstick=1.0, moustache=1.0, freckles=1.0)
-    told = " ".join(captions.caption(worn, rng) for _ in range(80))
-    bare = " ".join(captions.caption(face(), rng) for _ in range(80))
-    for word in ("a hat", "earrings", "red lipstick", "a moustache", "freckles"):
-        assert word in told
-        assert word not in bare
 
 
 def test_sheet_has_a_row_per_attribute() -> None:
