@@ -38,7 +38,7 @@ def evaluate(network: nn.Module, portraits: Portraits, count: int = 1000) -> dic
 
 def main() -> None:
     """Train and report; see `--help`."""
-    asked = options("attributes", __doc__, LoopConfig(steps=12_000, learning_rate=2e-3))
+    asked = options("attributes", __doc__, LoopConfig(steps=2200, learning_rate=2e-3))
     training, held_out = Portraits.split(asked.data)
     network = AttributeNetwork(AttributesConfig(**CONFIG))
     batches = AlignedBatches(

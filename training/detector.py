@@ -167,7 +167,7 @@ def draw(images: np.ndarray, found: list[Detections]) -> np.ndarray:
 def main() -> None:
     """Train and report; see `--help`."""
     second = ("free", "shards with free framing, from which the held-out ones come too")
-    asked = options("detector", __doc__, LoopConfig(steps=8_000, learning_rate=3e-3), second)
+    asked = options("detector", __doc__, LoopConfig(steps=900, learning_rate=3e-3), second)
     assert asked.second is not None
     training, held_out = Portraits.split(asked.second)
     scenes = Scenes(portraits=training + Portraits.split(asked.data)[0])

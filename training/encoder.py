@@ -25,7 +25,7 @@ from seamline.networks.stylegan2 import Generator
 from training.data import Batch, Portraits, ResidentPortraits
 from training.generator import config_for, loss_weights, picture_loss, psnr, save
 
-BATCH = 32
+BATCH = 16
 RATE = 1.5e-3
 """Adam's peak learning rate."""
 EMA = 0.997
@@ -35,9 +35,9 @@ PICTURE_WEIGHT = 4.0
 """Weight of the picture loss against the code loss, which is about 1 at first."""
 
 def small_config(parameters: int) -> E4eConfig:
-    """The small encoder: half the resolution still shows the codes, at a quarter of the cost."""
+    """The small encoder: a quarter of the resolution still shows the codes, at a sixteenth of the cost."""
     return E4eConfig(
-        input_size=128, generator_resolution=256, w_dim=parameters, width=24, units=(2, 2, 3, 2), style_width=48
+        input_size=64, generator_resolution=256, w_dim=parameters, width=24, units=(2, 2, 3, 2), style_width=48
     )
 
 
@@ -144,8 +144,8 @@ def main(
     generator: Annotated[Path, typer.Option(help="Trained generator.")] = Path("runs/generator/generator-256.pt"),
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/encoder"),
     device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
-    code_images: Annotated[int, typer.Option(help="Pictures seen while codes alone are regressed.")] = 300_000,
-    picture_images: Annotated[int, typer.Option(help="Pictures seen with the generator in the loop.")] = 100_000,
+    code_images: Annotated[int, typer.Option(help="Pictures seen while codes alone are regressed.")] = 40_000,
+    picture_images: Annotated[int, typer.Option(help="Pictures seen with the generator in the loop.")] = 5000,
     seed: int = 1,
 ) -> None:
     """Run both phases and leave `encoder.pt` (state dict of the averaged weights) in OUT."""

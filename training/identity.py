@@ -110,8 +110,7 @@ class IdentityBatches:
         chosen = shuffled(len(self.people.rows), step, half, self.seed)
         strangers = shuffled(len(self.strangers), step, half, self.seed)
         parts = ((self.people.portraits, self.people.rows[chosen]), (self.strangers, strangers))
-        images = [face_crop(image) for source, rows in parts for image in source.rows("images", rows)]
-        seen = [photometric(warp(image, jitter(112, SPREAD, rng), 112), rng, COLOUR) for image in images]
+        seen = [view(image, rng) for source, rows in parts for image in source.rows("images", rows)]
         z = np.concatenate([source.rows("z", rows) for source, rows in parts])
         return {
             "images": to_tensor(np.stack(seen)),
@@ -124,6 +123,11 @@ def face_crop(image: np.ndarray) -> np.ndarray:
     """The part of an aligned crop (S, S, 3) that the identity network sees, 112 px: rows 35-223 of 256."""
     aligned = reduce(image, 256)
     return cv2.resize(aligned[35:223, 32:220], (112, 112), interpolation=cv2.INTER_AREA)
+
+
+def view(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same (112, 112, 3), moved about a little and seen through another camera."""
+    return photometric(warp(face_crop(image), jitter(112, SPREAD, rng), 112), rng, COLOUR)
 
 
 @torch.inference_mode()
@@ -155,10 +159,13 @@ def discriminate(network: ArcFace, people: People) -> None:
 
 
 def _unnormalised(network: ArcFace, people: People) -> np.ndarray:
-    """Embeddings (N, D) before they are made unit length."""
-    found = []
+    """Embeddings (N, D) before they are made unit length, of other views than the network was trained on.
+
+    What cameras do to a picture does not tell people apart either.
+    """
+    found, rng = [], np.random.default_rng(1)
     for rows in np.array_split(people.rows, max(1, len(people.rows) // 32)):
-        images = [face_crop(image) for image in people.portraits.rows("images", rows)]
+        images = [view(image, rng) for image in people.portraits.rows("images", rows)]
         found.append(network.output_layer(network.stages(to_tensor(np.stack(images)))[-1]).numpy())
     return np.concatenate(found)
 
@@ -197,7 +204,7 @@ def evaluate(network: nn.Module, people: People, count: int = 960) -> dict[str, 
 def main() -> None:
     """Train and report; see `--help`."""
     second = ("portraits", "shards of people seen once")
-    asked = options("identity", __doc__, LoopConfig(steps=14_000, learning_rate=2e-3, weight_decay=0.05), second)
+    asked = options("identity", __doc__, LoopConfig(steps=4000, learning_rate=2e-3, weight_decay=0.05), second)
     assert asked.second is not None
     training, held_out = People.of(Portraits.all(asked.data)).split()
     module = Recogniser(ArcFace(ArcFaceConfig(**CONFIG)), int(training.person.max()) + 1)

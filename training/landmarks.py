@@ -155,7 +155,7 @@ def draw(images: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Train and report; see `--help`."""
     second = ("free", "shards with free framing, from which the held-out ones come too")
-    asked = options("landmarks", __doc__, LoopConfig(steps=12_000, learning_rate=2e-3), second)
+    asked = options("landmarks", __doc__, LoopConfig(steps=1700, learning_rate=2e-3), second)
     assert asked.second is not None
     training, held_out = Portraits.split(asked.second)
     batches = LandmarkBatches(portraits=training + Portraits.split(asked.data)[0], seed=asked.loop.seed)

@@ -142,7 +142,7 @@ def overlay(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Train and report; see `--help`."""
-    asked = options("parsing", __doc__, LoopConfig(steps=8_000, learning_rate=3e-3))
+    asked = options("parsing", __doc__, LoopConfig(steps=5200, learning_rate=3e-3))
     training, held_out = Portraits.split(asked.data)
     spread = Spread(degrees=8, log_scale=0.12, shift=0.05)
     batches = AlignedBatches(

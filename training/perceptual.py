@@ -116,7 +116,7 @@ def evaluate(network: Lpips, portraits: Portraits, count: int = 400) -> dict[str
 
 def main() -> None:
     """Train and report; see `--help`."""
-    asked = options("perceptual", __doc__, LoopConfig(steps=2_500, learning_rate=1.5e-3))
+    asked = options("perceptual", __doc__, LoopConfig(steps=600, learning_rate=1.5e-3))
     training, held_out = Portraits.split(asked.data)
     spread = Spread(degrees=10, log_scale=0.15, shift=0.06)
     batches = AlignedBatches(

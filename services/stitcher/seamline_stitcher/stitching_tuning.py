@@ -35,6 +35,8 @@ class StitchingConfig:
     """Most frames that share a copy of the generator."""
     style_learning_rate: float = 0.0
     """Adam's step size for each frame's own offsets to the styles; 0 leaves them out."""
+    final_rate: float = 1.0
+    """Share of both step sizes that is left at the last step, to which they fall linearly; 1 keeps them (STIT)."""
     batch_size: int = 1
     """Frames in one optimiser step."""
     seed: int | None = None
@@ -47,6 +49,7 @@ class StitchingConfig:
         check_range(self, "learning_rate", 1e-8, 0.1)
         check_range(self, "target_border_loss", 0, 100)
         check_range(self, "frames_together", 1, 100_000)
+        check_range(self, "final_rate", 0, 1)
         check_range(self, "batch_size", 1, 1024)
 
 
@@ -149,7 +152,7 @@ class _Group:
             total = self._losses_of(tuned, frames)
             if self._met():
                 break
-            tuned.update(total.mean())
+            tuned.update(total.mean(), self._share())
             self.steps[frames] += 1
         with torch.no_grad():
             batches = torch.arange(len(self._goal)).split(self._config.batch_size)
@@ -170,6 +173,10 @@ class _Group:
         self._on_step(border.detach(), total.detach())
         return total
 
+    def _share(self) -> float:
+        """How much of all the steps is done, 0 to 1."""
+        return self.steps.float().mean().item() / self._config.max_steps
+
     def _met(self) -> bool:
         """Whether the frames' latest border losses, all of them known, are at the target."""
         target = self._config.target_border_loss
@@ -183,12 +190,13 @@ class _Tuned:
         self._codes, self._config = codes, config
         self._generator = copy.deepcopy(generator).requires_grad_(False)
         self._generator.synthesis.requires_grad_(True)
-        self._styles = self._style_offsets() if config.style_learning_rate else []
         groups: list[dict[str, Any]] = [
-            {"params": [*self._generator.synthesis.parameters()], "lr": config.learning_rate},
-            {"params": self._styles, "lr": config.style_learning_rate},
+            {"params": [*self._generator.synthesis.parameters()], "peak": config.learning_rate}
         ]
-        self._optimizer = torch.optim.Adam([group for group in groups if group["params"]], fused=True)
+        self._styles = self._style_offsets() if config.style_learning_rate else []
+        if self._styles:
+            groups.append({"params": self._styles, "peak": config.style_learning_rate})
+        self._optimizer = torch.optim.Adam(groups, fused=True)
 
     def draw(self, frames: Tensor) -> Tensor:
         """Images (B, 3, R, R) of some of the frames."""
@@ -198,8 +206,10 @@ class _Tuned:
                 styles = [style + own[frames] for style, own in zip(styles, self._styles, strict=True)]
             return self._generator.synthesis_from_styles(styles)
 
-    def update(self, loss: Tensor) -> None:
-        """Takes one optimiser step down a scalar loss."""
+    def update(self, loss: Tensor, share: float) -> None:
+        """Takes one optimiser step down a scalar loss, when a share of all steps is done."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * (1 - share * (1 - self._config.final_rate))
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()

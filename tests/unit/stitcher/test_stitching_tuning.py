@@ -73,6 +73,21 @@ def test_own_styles_help_frames_that_share_a_copy(generator: Generator, goal: Go
     assert goal.border_loss(own.images).mean() < goal.border_loss(shared.images).mean()
 
 
+def test_both_rates_fall_linearly(generator: Generator, goal: Goal, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[list[float]] = []
+    step = torch.optim.Adam.step
+
+    def watched(optimizer: torch.optim.Adam) -> None:
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        step(optimizer)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    stitch(generator, goal[:4], replace(TOGETHER, max_steps=5, final_rate=0.1), ignore)
+    # Two batches a pass: nine tenths of the first rate are lost over ten steps.
+    for column, first in zip(zip(*rates, strict=True), (2e-3, 2e-2), strict=True):
+        assert column == pytest.approx([first * (1 - 0.09 * number) for number in range(10)])
+
+
 def test_frames_alone_are_independent_of_each_other(generator: Generator, goal: Goal) -> None:
     config = replace(TOGETHER, frames_together=1, max_steps=2)
     all_frames, one = stitch(generator, goal, config, ignore), stitch(generator, goal[3:4], config, ignore)
@@ -124,7 +139,7 @@ def test_loss_is_summed_over_channels_and_divided_by_the_mask() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_steps", 0), ("learning_rate", float("inf")), ("target_border_loss", -1.0), ("batch_size", 0)],
+    [("max_steps", 0), ("learning_rate", float("inf")), ("target_border_loss", -1.0), ("final_rate", 1.5)],
 )
 def test_refuses_settings_out_of_range(name: str, value: float) -> None:
     with pytest.raises(InvalidInput, match=name) as caught:
