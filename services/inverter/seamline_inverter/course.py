@@ -18,7 +18,7 @@ class Course:
     history: list[float]
     """Mean PSNR over the frames, in dB: of the pivots, then as each finished pass saw it."""
     visits: int = 0
-    """Ranges gone over, counted through all passes."""
+    """Groups of ranges gone over, counted through all passes."""
     seen: int = 0
     """Frames that the pass under way has seen."""
     summed: float = 0.0
@@ -43,10 +43,10 @@ class Course:
         self.seen += len(psnr_db)
         self.summed += sum(psnr_db)
 
-    def end_visit(self, ranges: int) -> None:
-        """Counts a range; with the last of the track's `ranges` the pass is finished."""
+    def end_visit(self, groups: int) -> None:
+        """Counts a group; with the last of a pass's `groups` the pass is finished."""
         self.visits += 1
-        if self.visits % ranges == 0:
+        if self.visits % groups == 0:
             self.history.append(self.psnr_db)
             self.seen, self.summed = 0, 0.0
 

@@ -34,9 +34,9 @@ class TuningConfig:
     locality: LocalityConfig | None = None
     """Holds the generator in place away from the pivots (PTI); None, as in STIT, does not."""
     batch_size: int = 1
-    """Frames per update, all of one frame range."""
+    """Frames per update."""
     seed: int | None = None
-    """Draws the order of the frame ranges in every pass and of the frames in each; None keeps that of the video."""
+    """Draws the order of the frames in every pass; None keeps the order of the video."""
     precision: Precision = "float32"
     """Number format of the networks' activations."""
 
@@ -86,7 +86,7 @@ class PivotalTuning:
         generator.synthesis.requires_grad_(True)
         self._optimizer = torch.optim.Adam(generator.synthesis.parameters(), lr=config.learning_rate, fused=True)
 
-    def run_range(self, visit: int, pivots: Tensor, crops: NDArray[np.uint8]) -> Iterator[BatchFigures]:
+    def run_group(self, visit: int, pivots: Tensor, crops: NDArray[np.uint8]) -> Iterator[BatchFigures]:
         """Goes once over frames that are in memory together.
 
         Args:

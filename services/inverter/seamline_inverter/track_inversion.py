@@ -1,6 +1,6 @@
 """One track's inversion: codes from the encoder, then a generator tuned to draw the crops from them.
 
-Both go over the crops range by range, so a long track needs no more memory than a short one, but for its codes.
+Both go over the crops a few ranges at a time: a long track needs no more memory than a short one, but for its codes.
 """
 
 import time
@@ -24,13 +24,13 @@ from seamline.networks.e4e import E4eEncoder
 from seamline.storage.artifact import ArtifactWriter, Recipe
 from seamline.storage.framepack import Frames
 from seamline.storage.store import Store
-from seamline.tuning import batch_order, check_finite, compute, to_images, with_fast_layout
+from seamline.tuning import check_finite, compute, to_images, with_fast_layout
 from seamline_inverter.course import Course
 from seamline_inverter.crops import TrackCrops
 from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig, psnr_db
 
 CHECKPOINT_SECONDS = 10.0
-"""Least time between two checkpoints; what a killed inverter loses at most, and one frame range."""
+"""Least time between two checkpoints; what a killed inverter loses at most, and one group of ranges."""
 BATCH = 8
 """Crops that are encoded and drawn together."""
 
@@ -85,10 +85,9 @@ class TrackInversion:
         if not self._writer.has_part(name):
             codes: list[Tensor] = []
             psnr: list[float] = []
-            last = len(crops.places) - 1
             with self._job.step("encode", total=len(crops.frames)) as step, torch.no_grad():
-                for number in range(last + 1):
-                    for found, values in self._encoded(generator, crops.take(number, min(number + 1, last))):
+                for visit in range(crops.groups):
+                    for found, values in self._encoded(generator, crops.take(visit, crops.groups, seed=None)[1]):
                         codes.append(found)
                         psnr += values.tolist()
                         step.advance(len(found))
@@ -126,19 +125,15 @@ class TrackInversion:
         )
 
     def _visit(self, tuning: PivotalTuning, course: Course, pivots: Tensor, crops: TrackCrops, step: Step) -> None:
-        """Tunes to the range that is next."""
-        config, ranges = self._config, len(crops.places)
-        last = config.max_passes * ranges - 1
-        number, following = (
-            range_at(visit, ranges, config.seed) for visit in (course.visits, min(course.visits + 1, last))
-        )
-        codes = pivots[crops.places[number]]
-        for figures in tuning.run_range(course.visits, codes, crops.take(number, following)):
+        """Tunes to the group that is next."""
+        config = self._config
+        places, taken = crops.take(course.visits, config.max_passes * crops.groups, config.seed)
+        for figures in tuning.run_group(course.visits, pivots[places], taken):
             loss = figures.total.mean().item()
             check_finite(loss, config.learning_rate)
             course.see(figures.psnr_db.tolist())
             step.advance(len(figures.frames), psnr_db=course.psnr_db, loss=loss)
-        course.end_visit(ranges)
+        course.end_visit(crops.groups)
 
     def _save(self, tuning: PivotalTuning, course: Course) -> None:
         state = tuning.state() | course.state()
@@ -155,12 +150,6 @@ class TrackInversion:
             return None
         tuning.restore(state)
         return Course.restored(state)
-
-
-def range_at(visit: int, ranges: int, seed: int | None) -> int:
-    """The range to go over: each once in a pass, in an order that a seed draws anew for every pass."""
-    turn, place = divmod(visit, ranges)
-    return int(torch.cat(batch_order(ranges, 1, seed=seed, turn=turn))[place])
 
 
 def encode(bundle: Bundle, images: Tensor) -> Tensor:

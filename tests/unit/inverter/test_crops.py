@@ -1,10 +1,11 @@
-"""Reading crops range by range: what is read, when, and how much of it is kept."""
+"""Reading crops a group of ranges at a time: what is read, when, and how much of it is kept."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from seamline_inverter import crops
 from seamline_inverter.crops import TrackCrops
 
 from seamline.alignment import Range, TrackGeometry
@@ -17,10 +18,11 @@ SECONDS = 10.0
 class CountingSource:
     """An alignment with one track, absent in frames 4 to 8; notes what is read of it and can refuse to be."""
 
+    crop_size = 1
     ranges = ((0, 4), (4, 8), (8, 12), (12, 14))
 
     def __init__(self) -> None:
-        self.reads: list[Range] = []
+        self.reads: list[list[Range]] = []
         self.broken: Range | None = None
         self.another = threading.Event()
 
@@ -35,13 +37,12 @@ class CountingSource:
         )
 
     def crops(self, track: int, stored: Sequence[Range]) -> Frames:
-        (wanted,) = stored
-        self.reads.append(wanted)
+        self.reads.append(list(stored))
         if len(self.reads) > 1:
             self.another.set()
-        if wanted == self.broken:
-            raise DigestMismatch(f"frames {wanted} are damaged")
-        return np.full((wanted[1] - wanted[0], 1, 1, 3), wanted[0], np.uint8)
+        if self.broken in stored:
+            raise DigestMismatch(f"frames {self.broken} are damaged")
+        return np.concatenate([np.arange(*range_, dtype=np.uint8)[:, None, None, None] for range_ in stored])
 
 
 @pytest.fixture
@@ -49,37 +50,63 @@ def source() -> CountingSource:
     return CountingSource()
 
 
-@pytest.fixture
-def crops(source: CountingSource) -> Iterator[TrackCrops]:
-    with TrackCrops(source, 0) as crops:  # pyright: ignore[reportArgumentType]
-        yield crops
+def opened(source: CountingSource, monkeypatch: pytest.MonkeyPatch, together: int) -> TrackCrops:
+    """Crops of which a group holds so many ranges."""
+    monkeypatch.setattr(crops, "MOST_BYTES", together * 4 * 3)
+    return TrackCrops(source, 0)  # pyright: ignore[reportArgumentType]
 
 
-def test_places_are_those_of_the_ranges_that_show_the_face(crops: TrackCrops) -> None:
-    assert crops.places == [slice(0, 4), slice(4, 8), slice(8, 10)]
-    assert crops.frames.tolist() == [0, 1, 2, 3, 8, 9, 10, 11, 12, 13]
-    for number, place in enumerate(crops.places):
-        taken = crops.take(number, number)
-        assert len(taken) == place.stop - place.start
-        assert (taken == crops.frames[place][0]).all()
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize(("together", "groups"), [(1, 3), (2, 2), (3, 1), (9, 1)])
+def test_a_pass_takes_every_crop_once(
+    source: CountingSource, monkeypatch: pytest.MonkeyPatch, seed: int | None, together: int, groups: int
+) -> None:
+    with opened(source, monkeypatch, together) as crops:
+        assert crops.groups == groups
+        for start in (0, groups):
+            taken = [crops.take(visit, 2 * groups, seed) for visit in range(start, start + groups)]
+            places = np.concatenate([places for places, _ in taken])
+            pixels = np.concatenate([pixels.ravel() for _, pixels in taken])
+            assert sorted(places) == list(range(10))
+            assert (crops.frames[places] == pixels).all()
+    assert max(map(len, source.reads)) <= together
 
 
-def test_the_next_range_is_read_before_it_is_asked_for(source: CountingSource, crops: TrackCrops) -> None:
-    crops.take(0, following=2)
-    assert source.another.wait(SECONDS)
-    assert source.reads == [(0, 4), (12, 14)]
+def test_the_order_is_the_videos_or_one_of_its_own_for_every_pass(
+    source: CountingSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(source, monkeypatch, 1) as crops:
+        video, drawn, again = (
+            [crops.take(visit, 30, seed)[0][0].item() for visit in range(30)] for seed in (None, 3, 3)
+        )
+    assert video == [0, 4, 8] * 10
+    assert len({tuple(drawn[start : start + 3]) for start in range(0, 30, 3)}) > 1
+    assert drawn == again
 
 
-@pytest.mark.parametrize("ranges", [1, 2])
-def test_a_short_clip_is_read_once(source: CountingSource, crops: TrackCrops, ranges: int) -> None:
-    visits = [0, 1 % ranges, 1 % ranges, 0, 0]
-    for number, following in zip(visits, [*visits[1:], 0], strict=True):
-        crops.take(number, following)
-    assert len(source.reads) == ranges
+def test_the_next_group_is_read_before_it_is_asked_for(source: CountingSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(source, monkeypatch, 1) as crops:
+        crops.take(0, 3, None)
+        assert source.another.wait(SECONDS)
+        assert source.reads == [[(0, 4)], [(8, 12)]]
 
 
-def test_a_read_that_fails_fails_the_one_who_asks(source: CountingSource, crops: TrackCrops) -> None:
+def test_nothing_is_read_after_the_last_visit(source: CountingSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(source, monkeypatch, 1) as crops:
+        crops.take(2, 3, None)
+    assert source.reads == [[(12, 14)]]
+
+
+def test_a_short_clip_is_read_once(source: CountingSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(source, monkeypatch, 3) as crops:
+        for visit in range(5):
+            crops.take(visit, 5, 3)
+    assert source.reads == [[(0, 4), (8, 12), (12, 14)]]
+
+
+def test_a_read_that_fails_fails_the_one_who_asks(source: CountingSource, monkeypatch: pytest.MonkeyPatch) -> None:
     source.broken = (8, 12)
-    assert len(crops.take(0, following=1)) == 4
-    with pytest.raises(DigestMismatch, match="damaged"):
-        crops.take(1, following=2)
+    with opened(source, monkeypatch, 1) as crops:
+        assert len(crops.take(0, 3, None)[1]) == 4
+        with pytest.raises(DigestMismatch, match="damaged"):
+            crops.take(1, 3, None)

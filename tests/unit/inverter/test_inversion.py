@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from seamline_inverter import track_inversion
+from seamline_inverter import crops, track_inversion
 from seamline_inverter.inversion import Inverted, invert
 from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig
-from seamline_inverter.track_inversion import encode, range_at
+from seamline_inverter.track_inversion import encode
 
 from seamline.alignment import Alignment, Range
 from seamline.bundles import Bundle
@@ -22,10 +22,11 @@ from seamline.storage import Store, open_store
 from seamline.storage.framepack import Frames
 from seamline.tuning import batch_order, to_images
 from seamline.v1.media_pb2 import ArtifactRef, Progress
-from tests.fakes.alignment import RANGES, put_alignment
+from tests.fakes.alignment import put_alignment
 from tests.fakes.bundle import tiny_bundle
 
 CONFIG = TuningConfig(max_passes=4, learning_rate=3e-3, batch_size=4, seed=0, precision="bfloat16")
+CROP_BYTES = 64 * 64 * 3
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +107,12 @@ def test_same_inputs_give_the_same_bytes(tmp_path: Path, bundle: Bundle) -> None
     assert len(digests) == 1
 
 
-def test_a_cancelled_call_goes_on_with_the_range_it_was_in(
+def test_a_cancelled_call_goes_on_with_the_group_it_was_in(
     store: Store, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(track_inversion, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr("seamline.job.MIN_PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(crops, "MOST_BYTES", 4 * CROP_BYTES)
     alignment = put_alignment(store, bundle)
     config = replace(CONFIG, batch_size=2)
     updates: list[int] = []
@@ -126,22 +128,24 @@ def test_a_cancelled_call_goes_on_with_the_range_it_was_in(
     assert sum(updates) == 24  # stopped in the third pass, within one step
     updates.clear()
     resumed = run(store, bundle, alignment, config)
-    assert 16 <= sum(updates) <= 16 + 4  # what was left, and at most one range again
+    assert 16 <= sum(updates) <= 16 + 4  # what was left, and at most one group again
     elsewhere = open_store(f"file://{tmp_path}/straight")
     straight = run(elsewhere, bundle, put_alignment(elsewhere, bundle), config)
     assert resumed.ref.sha256 == straight.ref.sha256
 
 
 @pytest.mark.parametrize(
-    ("ranges", "config"),
+    ("together", "config"),
     [
-        pytest.param([(0, 10)], CONFIG, id="one range, shuffled batches"),
-        pytest.param(RANGES, TuningConfig(max_passes=2, learning_rate=3e-3), id="any ranges, as published"),
+        pytest.param(10, CONFIG, id="a short clip, shuffled batches"),
+        pytest.param(4, TuningConfig(max_passes=2, learning_rate=3e-3), id="any clip, as published"),
     ],
 )
 def test_is_what_tuning_with_all_crops_in_memory_is(
-    store: Store, bundle: Bundle, ranges: Sequence[tuple[int, int]], config: TuningConfig
+    store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, together: int, config: TuningConfig
 ) -> None:
+    ranges = [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
+    monkeypatch.setattr(crops, "MOST_BYTES", together * CROP_BYTES)
     alignment = put_alignment(store, bundle, ranges=ranges)
     written = Inversion.open(store, run(store, bundle, alignment, config).ref)
     _, pivots = written.pivots(0)
@@ -156,30 +160,24 @@ def test_is_what_tuning_with_all_crops_in_memory_is(
 
 
 def test_memory_does_not_grow_with_the_video(store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crops, "MOST_BYTES", 4 * CROP_BYTES)
     ranges = [(start, start + 2) for start in range(0, 40, 2)]
     alignment = put_alignment(store, bundle, ranges=ranges)
-    living: list[weakref.ref[Frames]] = []
+    read: list[weakref.ref[Frames]] = []
     most = 0
-    crops = Alignment.crops
+    original = Alignment.crops
 
     def counted(self: Alignment, track: int, stored: Sequence[Range] | None = None) -> Frames:
         nonlocal most
-        pixels = crops(self, track, stored)
-        living.append(weakref.ref(pixels))
-        most = max(most, sum(len(array) for held in living if (array := held()) is not None))
+        pixels = original(self, track, stored)
+        read.append(weakref.ref(pixels))
+        most = max(most, sum(len(array) for held in read if (array := held()) is not None))
         return pixels
 
     monkeypatch.setattr(Alignment, "crops", counted)
     run(store, bundle, alignment, replace(CONFIG, max_passes=2))
-    assert len(living) <= (1 + 2) * len(ranges)  # one look for the codes and one for each pass
-    assert most <= 2 * 2  # frames of the range in hand and of the next
-
-
-def test_every_pass_goes_over_every_range_in_an_order_of_its_own() -> None:
-    passes = [[range_at(visit, 8, seed=3) for visit in range(turn * 8, turn * 8 + 8)] for turn in range(2)]
-    assert [sorted(order) for order in passes] == [list(range(8))] * 2
-    assert passes[0] != passes[1]
-    assert [range_at(visit, 3, seed=None) for visit in range(6)] == [0, 1, 2, 0, 1, 2]
+    assert len(read) <= (1 + 2) * 40 / 4  # one look for the codes and one for each pass
+    assert most <= 2 * 4  # frames of the group in hand and of the next
 
 
 def test_a_checkpoint_that_is_not_one_is_ignored(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:

@@ -37,7 +37,7 @@ def pivots(bundle: Bundle) -> Tensor:
 
 def passes(tuning: PivotalTuning, numbers: range, pivots: Tensor, crops: NDArray[np.uint8]) -> Iterator[float]:
     for number in numbers:
-        seen = [figures.psnr_db for figures in tuning.run_range(number, pivots, crops)]
+        seen = [figures.psnr_db for figures in tuning.run_group(number, pivots, crops)]
         yield torch.cat(seen).mean().item()
 
 
@@ -51,7 +51,7 @@ def test_learns_the_frames(bundle: Bundle, pivots: Tensor, crops: NDArray[np.uin
 
 
 def test_every_frame_is_seen_once_in_a_pass(bundle: Bundle, pivots: Tensor, crops: NDArray[np.uint8]) -> None:
-    batches = [figures.frames.tolist() for figures in start(bundle).run_range(0, pivots, crops)]
+    batches = [figures.frames.tolist() for figures in start(bundle).run_group(0, pivots, crops)]
     assert [len(batch) for batch in batches] == [3, 2, 2]
     assert sorted(frame for batch in batches for frame in batch) == list(range(7))
 
