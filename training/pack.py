@@ -22,21 +22,21 @@ from training.renderer.parameters import NAMES
 INVERT = {
     "max_passes": 30,
     "learning_rate": 1.5e-3,
-    "target_psnr_db": 33.5,
+    "target_psnr_db": 34.0,
     "batch_size": 4,
     "seed": 1,
     "precision": "bfloat16",
 }
 """A small generator is tuned at a far higher rate than FFHQ's, several frames at a time."""
 STITCH = {
-    "max_steps": 40,
-    "learning_rate": 2.5e-3,
+    "max_steps": 44,
+    "learning_rate": 3e-3,
     "style_learning_rate": 1e-2,
     "final_rate": 0.02,
     "content_weight": 0.1,
-    "target_border_loss": 0.0009,
+    "target_border_loss": 0.0008,
     "frames_together": 32,
-    "batch_size": 2,
+    "batch_size": 4,
     "seed": 1,
     "precision": "bfloat16",
 }

@@ -18,6 +18,10 @@ from torch import Tensor
 from seamline.networks import Generator
 from seamline.tuning import Precision, batch_order, check_range, compute
 
+UPDATES = 8
+"""Optimiser steps in which a group's frames are gone over once, if there are as many: the few frames at a video's end
+would otherwise be left with a few updates, and a visible seam."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StitchingConfig:
@@ -38,7 +42,7 @@ class StitchingConfig:
     final_rate: float = 1.0
     """Share of both step sizes that is left at the last step, to which they fall linearly; 1 keeps them (STIT)."""
     batch_size: int = 1
-    """Frames in one optimiser step."""
+    """Most frames in one optimiser step; a group takes fewer where it would not make `UPDATES` of them."""
     seed: int | None = None
     """Draws the order of the frames in every pass; None keeps the order of the video."""
     precision: Precision = "float32"
@@ -159,9 +163,10 @@ class _Group:
             return torch.cat([tuned.draw(frames) for frames in batches])
 
     def _batches(self) -> Iterator[Tensor]:
-        config = self._config
+        config, count = self._config, len(self._goal)
+        size = min(config.batch_size, -(-count // UPDATES))
         for turn in range(config.max_steps):
-            yield from batch_order(len(self._goal), config.batch_size, seed=config.seed, turn=turn)
+            yield from batch_order(count, size, seed=config.seed, turn=turn)
 
     def _losses_of(self, tuned: "_Tuned", frames: Tensor) -> Tensor:
         """Total losses (B,) of a batch, which has been reported."""

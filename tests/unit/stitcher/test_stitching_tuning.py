@@ -83,9 +83,20 @@ def test_both_rates_fall_linearly(generator: Generator, goal: Goal, monkeypatch:
 
     monkeypatch.setattr(torch.optim.Adam, "step", watched)
     stitch(generator, goal[:4], replace(TOGETHER, max_steps=5, final_rate=0.1), ignore)
-    # Two batches a pass: nine tenths of the first rate are lost over ten steps.
+    # Four updates a pass: nine tenths of the first rate are lost over twenty steps.
     for column, first in zip(zip(*rates, strict=True), (2e-3, 2e-2), strict=True):
-        assert column == pytest.approx([first * (1 - 0.09 * number) for number in range(10)])
+        assert column == pytest.approx([first * (1 - 0.045 * number) for number in range(20)])
+
+
+@pytest.mark.parametrize(("frames", "batches"), [(1, 1), (5, 5), (9, 5), (20, 7), (24, 8), (64, 16)])
+def test_few_frames_are_taken_in_smaller_batches(
+    generator: Generator, goal: Goal, frames: int, batches: int
+) -> None:
+    sizes: list[int] = []
+    many = goal[torch.arange(frames) % len(goal)]
+    config = replace(TOGETHER, frames_together=64, batch_size=4, max_steps=1)
+    stitch(generator, many, config, lambda border, total: sizes.append(len(border)))
+    assert (len(sizes), sum(sizes)) == (batches, frames)
 
 
 def test_frames_alone_are_independent_of_each_other(generator: Generator, goal: Goal) -> None:
