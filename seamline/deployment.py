@@ -140,10 +140,14 @@ class Deployment:
             ServiceUnavailable: one of them ended.
         """
         while True:
-            for name, service in self.services.items():
-                if service.process.poll() is not None:
-                    raise _ended(name, service.process, self.log(name))
+            self.check()
             time.sleep(_WATCH_SECONDS)
+
+    def check(self) -> None:
+        """Raises ServiceUnavailable if one of the services has ended."""
+        for name, service in self.services.items():
+            if service.process.poll() is not None:
+                raise _ended(name, service.process, self.log(name))
 
     def kill(self, name: str) -> None:
         """Ends one service as a power cut would (SIGKILL)."""
@@ -210,7 +214,9 @@ def _read_ports(path: Path) -> dict[str, int] | None:
 
 def _ended(name: str, process: subprocess.Popen[bytes], log: Path) -> ServiceUnavailable:
     return ServiceUnavailable(
-        f"the {name} ended with status {process.returncode}: {_last_line(log)} (log: {log})", service=name
+        f"the {name} ended with status {process.returncode}: {_last_line(log)} (log: {log}); "
+        "start it again and repeat the call, which goes on with what is finished",
+        service=name,
     )
 
 

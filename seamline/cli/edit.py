@@ -1,5 +1,6 @@
 """One edit from file to file: upload, edit, download, figures, report."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -19,6 +20,9 @@ from seamline.v1.aligner_pb2 import AlignOptions, LandmarkBackend
 from seamline.v1.editor_pb2 import EditVideoResult
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline.v1.stitcher_pb2 import StitchOptions
+
+WATCH_SECONDS = 0.5
+"""Between looks at whether the services started here still run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,7 @@ async def edit_file(job: EditJob, session: Session, bars: StageBars) -> dict[str
 
     Raises:
         SeamlineError: what the editor raised.
+        ServiceUnavailable: a service that was started for this edit has ended; what is finished is kept.
     """
     video = upload(session.store, job.source)
     result = await _edit(job, session, video, bars)
@@ -73,6 +78,18 @@ def upload(store: Store, path: Path) -> ArtifactRef:
 
 
 async def _edit(job: EditJob, session: Session, video: ArtifactRef, bars: StageBars) -> EditVideoResult:
+    """The editor's result; gives up once a service that was started for it has ended."""
+    call = asyncio.create_task(_call(job, session, video, bars))
+    try:
+        # The editor waits for a stage that is gone, as another may take its place. Here nobody starts another.
+        while not (await asyncio.wait([call], timeout=WATCH_SECONDS))[0]:
+            session.check()
+    finally:
+        call.cancel()
+    return await call
+
+
+async def _call(job: EditJob, session: Session, video: ArtifactRef, bars: StageBars) -> EditVideoResult:
     async with Client(session.endpoint) as client:
         events = client.edit_video(
             video,

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ class Session:
 
     endpoint: str
     store: Store
+    check: Callable[[], None] = lambda: None
+    """Raises ServiceUnavailable once a service that was started here has ended: nobody else would start it again."""
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def opened(editor: str, store: str, console: Console) -> Iterator[Session]:
         return
     url = store or (cache_directory() / "store").as_uri()
     with local_deployment(url, console) as deployment:
-        yield Session(endpoint=deployment.endpoint("editor"), store=open_store(url))
+        yield Session(endpoint=deployment.endpoint("editor"), store=open_store(url), check=deployment.check)
 
 
 @contextmanager

@@ -45,6 +45,26 @@ def test_edits_with_an_editor_that_runs(system, smiling, clip, tmp_path):
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+def test_an_edit_of_its_own_services_says_that_one_has_died(clip, tmp_path):
+    environment = os.environ | {"SEAMLINE_CACHE": str(tmp_path / "cache")}
+    command = [SEAMLINE, "edit", str(clip), "--edit", "smile=+2", "-o", str(tmp_path / "edited.mp4")]
+    edit = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert edit.stderr is not None
+    for line in edit.stderr:
+        if line.startswith("align"):
+            break
+    stitcher = next(
+        child for child in _children(edit.pid) if b"seamline_stitcher" in Path(f"/proc/{child}/cmdline").read_bytes()
+    )
+    os.kill(stitcher, signal.SIGKILL)
+    _, told = edit.communicate(timeout=60)
+    assert edit.returncode == 1
+    said = " ".join(told.split())
+    assert "the stitcher ended with status -9" in said
+    assert "repeat the call" in said
+    assert not (tmp_path / "edited.mp4").exists()
+
+
 def test_serve_ends_with_all_its_services(tmp_path):
     environment = os.environ | {"SEAMLINE_CACHE": str(tmp_path / "cache")}
     serve = subprocess.Popen(
