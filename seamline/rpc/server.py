@@ -158,11 +158,16 @@ def _declare(service_full_name: str) -> None:
             metrics.HANDLED.labels(kind, service_full_name, method.name, code.name)
 
 
+_NEVER_SECONDS = 86_400.0
+
+
 async def _drain(server: grpc.aio.Server, calls: CallInterceptor, seconds: float) -> None:
     """Takes no new calls, and gives those under way `seconds` to finish; health watches may not delay it."""
-    stopped = asyncio.ensure_future(server.stop(seconds))
+    # grpc's own grace must not run out: it would then cancel the calls of a server that the second stop has freed, and
+    # crash the process.
+    stopped = asyncio.ensure_future(server.stop(seconds + _NEVER_SECONDS))
     idle = asyncio.ensure_future(calls.idle.wait())
-    await asyncio.wait({stopped, idle}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({stopped, idle}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     idle.cancel()
     await server.stop(None)
     await stopped
