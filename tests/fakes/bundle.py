@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from seamline.bundles import Bundle, EditSpec, NetworkSource, load_bundle, put_directions, write_bundle
+from seamline.networks.clip import Clip, as_bytes
 from seamline.networks.registry import KINDS, build
+from tests.fakes.tokenizer import few_words, sizes
 
 NAME = "tiny-64"
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -47,6 +49,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "landmarks": {"input_size": 32, "width": 4, "head_width": 8},
     "detector": {"input_size": 64, "width": 4, "head_width": 8},
     "attributes": {"names": ["smile", "age"], "input_size": 64, "width": 4},
+    "clip": sizes(),
     "latent_transformer": {"names": ["smile", "age"], "num_ws": 10, "w_dim": 16},
 }
 EDITS = (
@@ -63,8 +66,7 @@ def tiny_bundle(search: Path, name: str = NAME, seed: int = 0) -> Bundle:
     """Write a randomly drawn 64-px bundle with every kind of network to `search/name`, and load it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        # Whoever reads texts builds a CLIP: its libraries take seconds to import, and no service asks for one.
-        networks = {kind: _source(kind) for kind in KINDS if kind != "clip"}
+        networks = {kind: _source(kind) for kind in KINDS}
         write_bundle(search / name, name=name, resolution=64, networks=networks, defaults=DEFAULTS)
         generator = networks["generator"].module
         shape = (generator.config.num_ws, generator.config.w_dim)
@@ -75,6 +77,8 @@ def tiny_bundle(search: Path, name: str = NAME, seed: int = 0) -> Bundle:
 def _source(kind: str) -> NetworkSource:
     module = build(kind, CONFIGS.get(kind, {}))
     _warm(module)
+    if isinstance(module, Clip):
+        module.tokenizer.copy_(as_bytes(few_words()))
     return NetworkSource(
         module=module, config=CONFIGS.get(kind, {}), licence="CC0-1.0", source="tests/fakes/bundle.py"
     )
