@@ -1,16 +1,19 @@
 """What one optimiser step costs a frame: tuned in batches, and the way of the original code, side by side.
 
-    nice python bench/tuning.py [--bundle avatar-256] [--threads 2] [--rounds 3]
+    nice python bench/tuning.py [--bundle avatar-256] [--threads 2] [--rounds 3] [--allocator services]
 
-Without an installed bundle the networks are drawn at random in the sizes of avatar-256. The original way is
-one frame at a time in float32, styles folded into the filters, Adam not fused and the filters in PyTorch's
-own layout. Both ways take turns, so that other load on the machine falls on both. On a busy machine use
---threads 1 and read the processor's time: threads that wait for each other there distort everything else.
+Ours is tuned with the bundle's own settings. The original way is one frame at a time in float32, styles folded
+into the filters, Adam not fused and the filters in PyTorch's own layout. Both have the memory allocator of the
+services, or with --allocator default that of any other program. They take turns, so that other load on the machine
+falls on both. On a busy machine use --threads 1 and read the processor's time: threads that wait for each other
+there distort everything else.
 """
 
 import argparse
 import os
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,26 +24,18 @@ import torch
 from numpy.typing import NDArray
 from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig
 from seamline_stitcher.stitching_tuning import Goal, StitchingConfig, stitch
-from torch import Tensor, nn
+from torch import Tensor
 
-from seamline.bundles import INSTALLED, load_bundle
-from seamline.networks import Generator, GeneratorConfig
-from seamline.networks.lpips import Lpips, LpipsConfig
+from seamline.bundles import Bundle, load_bundle
+from seamline.deployment import ALLOCATOR
 from seamline.networks.modulated_conv import convolve
 from seamline.tuning import to_images
 
-BATCH = 8
-OURS = {"batch_size": BATCH, "seed": 0, "precision": "bfloat16"}
+FRAMES = 32
+"""As many as share a copy of the generator in stitching tuning."""
+STEPS = 4
+"""Optimiser steps of a frame in one turn of stitching tuning, which begins with a copy and ends with a drawing."""
 ADAM = torch.optim.Adam
-
-
-@dataclass(frozen=True, kw_only=True)
-class Networks:
-    """What tuning needs of a bundle."""
-
-    name: str
-    generator: Callable[[], Generator]
-    perceptual: nn.Module
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +52,6 @@ class Way:
         self.step()
         spent = (time.perf_counter() - start, time.process_time() - processor)
         return spent[0] * 1000 / self.frames, spent[1] * 1000 / self.frames
-
-
-def networks(bundle: str) -> Networks:
-    """Those of an installed bundle, or others of the same sizes."""
-    if (INSTALLED / bundle / "bundle.toml").is_file():
-        installed = load_bundle(bundle)
-        return Networks(name=bundle, generator=installed.generator, perceptual=installed.module("perceptual"))
-    config = GeneratorConfig(resolution=256, w_dim=128, z_dim=128, channel_base=4096, channel_max=256)
-    perceptual = Lpips(LpipsConfig(width=24)).requires_grad_(False).eval()
-    return Networks(name="random weights", generator=lambda: Generator(config), perceptual=perceptual)
 
 
 def folded(
@@ -87,37 +72,46 @@ def original(step: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-def pivotal(given: Networks, pivots: Tensor, crops: NDArray[np.uint8]) -> list[Way]:
+def pivotal(bundle: Bundle, pivots: Tensor, crops: NDArray[np.uint8]) -> list[Way]:
     """Both ways of pivotal tuning."""
     images, frames = to_images(crops, pivots.device), torch.arange(len(crops))
-    ours = PivotalTuning(given.generator(), given.perceptual, TuningConfig(**OURS))
-    theirs = PivotalTuning(given.generator(), given.perceptual, TuningConfig())
+    config = TuningConfig(**bundle.defaults["invert"])
+    perceptual = bundle.module("perceptual")
+    ours = PivotalTuning(bundle.generator(), perceptual, config)
+    theirs = PivotalTuning(bundle.generator(), perceptual, TuningConfig())
     theirs.generator.to(memory_format=torch.contiguous_format)
     theirs._optimizer = ADAM(theirs.generator.synthesis.parameters(), lr=3e-5)
+    batch = frames[: config.batch_size]
+
+    def in_turn() -> None:
+        for frame in frames[:STEPS].split(1):
+            theirs.update(pivots[frame], images[frame], frame)
+
     return [
-        Way(name="pivotal, ours", step=lambda: ours.update(pivots, images, frames), frames=len(crops)),
-        Way(
-            name="pivotal, original",
-            step=original(lambda: theirs.update(pivots[:1], images[:1], frames[:1])),
-            frames=1,
-        ),
+        Way(name="pivotal, ours", step=lambda: ours.update(pivots[batch], images[batch], batch), frames=len(batch)),
+        Way(name="pivotal, original", step=original(in_turn), frames=STEPS),
     ]
 
 
-def stitching(given: Networks, pivots: Tensor, crops: NDArray[np.uint8]) -> list[Way]:
-    """Both ways of stitching tuning, at the marginal cost of a step."""
-    generator = given.generator().requires_grad_(False)
+def stitching(bundle: Bundle, pivots: Tensor, crops: NDArray[np.uint8]) -> list[Way]:
+    """Both ways of stitching tuning, with the copy before and the drawing after the steps."""
+    generator = bundle.generator().requires_grad_(False)
     images = to_images(crops, pivots.device)
     mask = torch.zeros(len(crops), 1, *images.shape[2:])
     mask[..., 64:192, 64:192] = 1
     goal = Goal(codes=pivots, source=images, edit=images, border=1 - mask, content=mask)
-    ours = StitchingConfig(**OURS, max_steps=1, frames_together=32, style_learning_rate=1e-3)
+    shared = {**bundle.defaults["stitch"], "max_steps": STEPS, "target_border_loss": 0}
+    ours, theirs = StitchingConfig(**shared), StitchingConfig(max_steps=STEPS)
     return [
-        Way(name="stitching, ours", step=lambda: stitch(generator, goal, ours, _ignore), frames=len(crops)),
+        Way(
+            name="stitching, ours",
+            step=lambda: stitch(generator, goal, ours, _ignore),
+            frames=len(crops) * STEPS,
+        ),
         Way(
             name="stitching, original",
-            step=original(lambda: stitch(generator, goal[:1], StitchingConfig(max_steps=1), _ignore)),
-            frames=1,
+            step=original(lambda: stitch(generator, goal[:1], theirs, _ignore)),
+            frames=STEPS,
         ),
     ]
 
@@ -143,19 +137,22 @@ def main() -> None:
     parser.add_argument("--bundle", default="avatar-256")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--allocator", choices=("services", "default"), default="services")
     arguments = parser.parse_args()
+    if arguments.allocator == "services" and "GLIBC_TUNABLES" not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GLIBC_TUNABLES": ALLOCATOR})
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    given = networks(arguments.bundle)
-    config = given.generator().config
-    pivots = torch.randn(BATCH, config.num_ws, config.w_dim)
-    crops = np.random.default_rng(0).integers(0, 256, (BATCH, config.resolution, config.resolution, 3), np.uint8)
-    print(f"{given.name}, {config.resolution} px, {arguments.threads} threads, load {os.getloadavg()[0]:.1f}")
-    for ways in (pivotal(given, pivots, crops), stitching(given, pivots, crops)):
+    bundle = load_bundle(arguments.bundle)
+    pivots = torch.randn(FRAMES, bundle.num_ws, bundle.w_dim)
+    crops = np.random.default_rng(0).integers(0, 256, (FRAMES, bundle.resolution, bundle.resolution, 3), np.uint8)
+    print(f"{bundle.name}, {bundle.resolution} px, {arguments.threads} threads, load {os.getloadavg()[0]:.1f}")
+    for ways in (pivotal(bundle, pivots, crops), stitching(bundle, pivots, crops)):
         for way in ways:
             way.step()
         report(ways, [[way.milliseconds() for way in ways] for _ in range(arguments.rounds)])
-    print(f"load {os.getloadavg()[0]:.1f} at the end")
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(f"{used.ru_minflt} page faults, at most {used.ru_maxrss >> 10} MiB, load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

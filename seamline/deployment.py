@@ -37,6 +37,9 @@ By default glibc hands large blocks back at once, and the kernel clears their pa
 20 000 faults, a tenth of a processor's time. The peak is the same. An own GLIBC_TUNABLES wins.
 """
 
+REPEAT = "; start it again and repeat the call, which goes on with what is finished"
+"""What to do about a service that ended at work; one that does not start has another remedy."""
+
 _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
 _WATCH_SECONDS = 0.5
@@ -147,7 +150,7 @@ class Deployment:
         """Raises ServiceUnavailable if one of the services has ended."""
         for name, service in self.services.items():
             if service.process.poll() is not None:
-                raise _ended(name, service.process, self.log(name))
+                raise _ended(name, service.process, self.log(name), REPEAT)
 
     def kill(self, name: str) -> None:
         """Ends one service as a power cut would (SIGKILL)."""
@@ -212,11 +215,9 @@ def _read_ports(path: Path) -> dict[str, int] | None:
         return None
 
 
-def _ended(name: str, process: subprocess.Popen[bytes], log: Path) -> ServiceUnavailable:
+def _ended(name: str, process: subprocess.Popen[bytes], log: Path, remedy: str = "") -> ServiceUnavailable:
     return ServiceUnavailable(
-        f"the {name} ended with status {process.returncode}: {_last_line(log)} (log: {log}); "
-        "start it again and repeat the call, which goes on with what is finished",
-        service=name,
+        f"the {name} ended with status {process.returncode}: {_last_line(log)} (log: {log}){remedy}", service=name
     )
 
 

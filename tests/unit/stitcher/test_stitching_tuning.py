@@ -150,7 +150,13 @@ def test_loss_is_summed_over_channels_and_divided_by_the_mask() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_steps", 0), ("learning_rate", float("inf")), ("target_border_loss", -1.0), ("final_rate", 1.5)],
+    [
+        ("max_steps", 0),
+        ("learning_rate", float("inf")),
+        ("target_border_loss", -1.0),
+        ("final_rate", 1.5),
+        ("batch_size", 0),
+    ],
 )
 def test_refuses_settings_out_of_range(name: str, value: float) -> None:
     with pytest.raises(InvalidInput, match=name) as caught:

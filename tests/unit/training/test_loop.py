@@ -68,3 +68,10 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     rates = [learning_rate(share, config(1)) for share in (0.0, 0.02, 0.03, 0.5, 1.0)]
     assert rates[0] < rates[1] < rates[2] == pytest.approx(0.1)
     assert rates[2] > rates[3] > rates[4] == pytest.approx(0.0)
+
+
+def test_batches_made_ahead_are_the_same(tmp_path):
+    settings = {"steps": 12, "learning_rate": 0.1, "ema": 0.9, "weight_decay": 0.0}
+    alone = train(linear(), loss, batch, tmp_path / "alone", LoopConfig(**settings))
+    ahead = train(linear(), loss, batch, tmp_path / "ahead", LoopConfig(**settings, workers=2))
+    torch.testing.assert_close(ahead.weight, alone.weight)
