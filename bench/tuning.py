@@ -31,8 +31,8 @@ from seamline.deployment import ALLOCATOR
 from seamline.networks.modulated_conv import convolve
 from seamline.tuning import to_images
 
-FRAMES = 32
-"""As many as share a copy of the generator in stitching tuning."""
+FRAMES = 36
+"""As many as, in the demo, share a copy of the generator in stitching tuning."""
 STEPS = 4
 """Optimiser steps of a frame in one turn of stitching tuning, which begins with a copy and ends with a drawing."""
 ADAM = torch.optim.Adam

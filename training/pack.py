@@ -29,13 +29,13 @@ INVERT = {
 }
 """A small generator is tuned at a far higher rate than FFHQ's, several frames at a time."""
 STITCH = {
-    "max_steps": 44,
+    "max_steps": 40,
     "learning_rate": 3e-3,
     "style_learning_rate": 1e-2,
     "final_rate": 0.02,
     "content_weight": 0.1,
     "target_border_loss": 0.0008,
-    "frames_together": 32,
+    "frames_together": 48,
     "batch_size": 4,
     "seed": 1,
     "precision": "bfloat16",

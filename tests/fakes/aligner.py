@@ -35,9 +35,7 @@ class FunctionAligner(aligner_pb2_grpc.AlignerServiceServicer):
         self, request: AlignRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[AlignResponse]:
         async for event in run_stage(context, "align", self._work, self._executor):
-            yield (
-                AlignResponse(progress=event) if isinstance(event, Progress) else AlignResponse(result=event)
-            )
+            yield (AlignResponse(progress=event) if isinstance(event, Progress) else AlignResponse(result=event))
 
 
 class Served(NamedTuple):
@@ -50,9 +48,7 @@ class Served(NamedTuple):
 @asynccontextmanager
 async def serving(work: Work, **settings: object) -> AsyncIterator[Served]:
     """The service on free ports, with settings of ServerConfig."""
-    config = ServerConfig(
-        **{"host": "127.0.0.1", "port": 0, "metrics_port": 0, "store": "file:///nowhere", **settings}
-    )
+    config = ServerConfig(**{"host": "127.0.0.1", "port": 0, "metrics_port": 0, "store": "file:///nowhere", **settings})
 
     def register(server: grpc.aio.Server) -> None:
         servicer = FunctionAligner(work, config.max_concurrent_stages)

@@ -79,9 +79,7 @@ def _source(kind: str) -> NetworkSource:
     _warm(module)
     if isinstance(module, Clip):
         module.tokenizer.copy_(as_bytes(few_words()))
-    return NetworkSource(
-        module=module, config=CONFIGS.get(kind, {}), licence="CC0-1.0", source="tests/fakes/bundle.py"
-    )
+    return NetworkSource(module=module, config=CONFIGS.get(kind, {}), licence="CC0-1.0", source="tests/fakes/bundle.py")
 
 
 def _warm(module: nn.Module) -> None:

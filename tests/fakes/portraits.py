@@ -12,9 +12,7 @@ BOX = (20, 16, 44, 48)
 """Left, top, right and bottom of every face, where its landmarks lie."""
 
 
-def write_portraits(
-    root: Path, *, shards: int = 2, count: int = 8, per_person: int = 1, seed: int = 0
-) -> Path:
+def write_portraits(root: Path, *, shards: int = 2, count: int = 8, per_person: int = 1, seed: int = 0) -> Path:
     """Write `shards` folders of `count` portraits of 64 px to `root`; people follow one another."""
     for shard in range(shards):
         rng = np.random.default_rng((seed, shard))

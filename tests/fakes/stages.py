@@ -24,9 +24,7 @@ from seamline.v1.stitcher_pb2_grpc import StitcherServiceServicer, add_StitcherS
 from tests.fakes.stitched import put_stitched
 
 
-class Stages(
-    AlignerServiceServicer, InverterServiceServicer, StitcherServiceServicer, MetricsServiceServicer
-):
+class Stages(AlignerServiceServicer, InverterServiceServicer, StitcherServiceServicer, MetricsServiceServicer):
     """One replica of every stage.
 
     Attributes:

@@ -34,9 +34,7 @@ class Golden:
 
     def _draw(self, key: str) -> Tensor:
         shape, keys = {key: self.shapes[key]}, self.keys
-        value = torch.from_numpy(
-            np.array(fill.fill(shape, keys["seed"], keys["equalized"], keys["fixed"])[key])
-        )
+        value = torch.from_numpy(np.array(fill.fill(shape, keys["seed"], keys["equalized"], keys["fixed"])[key]))
         return value.float() if value.is_floating_point() else value
 
     def load(self, build: Callable[[], Network]) -> Network:

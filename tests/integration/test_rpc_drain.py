@@ -150,9 +150,7 @@ async def test_a_wrong_environment_is_said_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 @asynchronous
-async def test_a_caller_does_not_notice_that_its_replica_was_replaced(
-    end: signal.Signals, tmp_path: Path
-) -> None:
+async def test_a_caller_does_not_notice_that_its_replica_was_replaced(end: signal.Signals, tmp_path: Path) -> None:
     async with process(tmp_path, 1000, 0.05, SEAMLINE_DRAIN_SECONDS="0.2") as first:
         port = first.served.address.rpartition(":")[2]
         async with stub_of(first.served) as stub:

@@ -38,9 +38,7 @@ def test_crop_is_pils_quad_transform(center: tuple[float, float], angle: float, 
 
 @given(positions, angles, st.floats(0.85, 1.3))
 @settings(max_examples=15, deadline=None)
-def test_pasting_back_what_was_cut_out_changes_little(
-    center: tuple[float, float], angle: float, scale: float
-) -> None:
+def test_pasting_back_what_was_cut_out_changes_little(center: tuple[float, float], angle: float, scale: float) -> None:
     quad = square(center, SIZE / 2 * scale, angle)
     back = paste(SOFT, crop(SOFT, quad, SIZE), quad, np.ones((SIZE, SIZE), np.float32))
     error = np.abs(back.astype(int) - SOFT)

@@ -36,7 +36,7 @@ from seamline_aligner.ranges import Range, decoded, faces_part, frames_part, ran
 from seamline_aligner.shots import shots
 from seamline_aligner.tracks import Track, track_shot
 
-VERSION = 1
+VERSION = 2
 """Part of the artifact's key; raised when the same inputs give another alignment."""
 
 

@@ -1,7 +1,7 @@
 """The frame ranges that an alignment is stored in, and the names of their parts."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 from seamline.video import VideoFacts, read_frames
@@ -9,16 +9,21 @@ from seamline_aligner.landmarks.backend import Pixels
 
 Range = tuple[int, int]
 """Frames [start, end)."""
-MOST_FRAMES = 32
+MOST_FRAMES = 48
 """Frames of a range."""
 MOST_BYTES = 256 << 20
 """Decoded bytes of a range: larger pictures get shorter ranges."""
 
 
 def ranges_of(facts: VideoFacts) -> list[Range]:
-    """The frame ranges [start, end) that are parts of their own."""
-    length = max(1, min(MOST_FRAMES, MOST_BYTES // (facts.width * facts.height * 3)))
-    return [(start, min(start + length, facts.frame_count)) for start in range(0, facts.frame_count, length)]
+    """The frame ranges [start, end) that are parts of their own.
+
+    They are nearly equally long: stitching tuning shares work between the frames of a range, and a short last one
+    would have little to share.
+    """
+    longest = max(1, min(MOST_FRAMES, MOST_BYTES // (facts.width * facts.height * 3)))
+    count = -(-facts.frame_count // longest)
+    return list(pairwise(facts.frame_count * index // count for index in range(count + 1))) if count else []
 
 
 def decoded(path: Path, wanted: list[Range]) -> Iterator[tuple[Range, list[Pixels]]]:

@@ -153,9 +153,7 @@ def test_not_a_number_is_named_with_its_tensor(own):
 
 def test_a_wrong_shape_is_named_with_its_tensor(own):
     bundle = _rewrite(own, lambda tensors: tensors.update({"values.bias": torch.zeros(3)}))
-    with pytest.raises(
-        InvalidInput, match=r"tensor values\.bias has shape \(3,\), its config asks for \(2,\)"
-    ):
+    with pytest.raises(InvalidInput, match=r"tensor values\.bias has shape \(3,\), its config asks for \(2,\)"):
         bundle.module("attributes")
 
 
@@ -177,9 +175,7 @@ def test_replacing_a_network_changes_the_digest_and_keeps_the_rest(own):
     module = before.module("attributes")
     torch.nn.init.zeros_(module.values.weight)
     config = {"names": ["smile", "age"], "input_size": 64, "width": 4}
-    put_network(
-        own, "attributes", NetworkSource(module=module, config=config, licence="CC0-1.0", source="test")
-    )
+    put_network(own, "attributes", NetworkSource(module=module, config=config, licence="CC0-1.0", source="test"))
     after = load_bundle("tiny-64", own.parent)
     assert after.digest != before.digest
     assert after.edits == before.edits

@@ -15,9 +15,7 @@ def bundle(tmp_path_factory):
 
 
 def _request(*edits, video=VIDEO):
-    return EditVideoRequest(
-        video=video, edits=[Edit(name=name, strength=strength) for name, strength in edits]
-    )
+    return EditVideoRequest(video=video, edits=[Edit(name=name, strength=strength) for name, strength in edits])
 
 
 def test_accepts_what_the_bundle_can_do(bundle):

@@ -24,9 +24,7 @@ def test_agrees_with_the_whole_matrices(count):
     assert found.tl_id == pytest.approx(np.diagonal(ratio, 1).mean())
     assert found.tg_id == pytest.approx(ratio[off_diagonal].mean())
     np.testing.assert_allclose(found.overall, ratio.mean(1, where=off_diagonal))
-    np.testing.assert_allclose(
-        found.local[1:-1], (np.diagonal(ratio, 1)[1:] + np.diagonal(ratio, 1)[:-1]) / 2
-    )
+    np.testing.assert_allclose(found.local[1:-1], (np.diagonal(ratio, 1)[1:] + np.diagonal(ratio, 1)[:-1]) / 2)
     assert found.local[0] == pytest.approx(ratio[0, 1])
     assert found.local[-1] == pytest.approx(ratio[-2, -1])
 

@@ -109,9 +109,7 @@ def test_width_leaves_the_names_alone(kind):
     assert shapes(kind, {"width": 8}).keys() == shapes(kind, {}).keys()
 
 
-@pytest.mark.parametrize(
-    ("kind", "head", "millions"), [("landmarks", "points", 1.16), ("detector", "output", 0.494)]
-)
+@pytest.mark.parametrize(("kind", "head", "millions"), [("landmarks", "points", 1.16), ("detector", "output", 0.494)])
 def test_own_networks_keep_their_names_and_sizes(kind, head, millions):
     found = shapes(kind, {})
     assert {name.split(".")[0] for name in found} == {"stem", "stages", "laterals", "merge", head}

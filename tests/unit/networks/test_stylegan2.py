@@ -70,9 +70,7 @@ def test_gradients_of_weights_per_sample_stay_apart(generator: Generator, ws: Te
 def test_some_weights_may_stay_shared(generator: Generator, ws: Tensor):
     every = generator.per_sample_weights(len(ws))
     some = {name: tensor for name, tensor in every.items() if name.startswith("b32.")}
-    torch.testing.assert_close(
-        generator.synthesis(ws, weights=some), generator.synthesis(ws), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(generator.synthesis(ws, weights=some), generator.synthesis(ws), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("per_sample", [False, True])
@@ -132,9 +130,7 @@ def test_config_refuses_what_cannot_be_built(change, message):
 def test_wrong_shapes_are_named(generator: Generator, ws: Tensor):
     with pytest.raises(ValueError, match=r"mapping input z .*expected shape \(\*, 8\), got \(2, 9\)"):
         generator.mapping(torch.zeros(2, 9))
-    with pytest.raises(
-        ValueError, match=r"synthesis input ws .*expected shape \(\*, 8, 16\), got \(3, 7, 16\)"
-    ):
+    with pytest.raises(ValueError, match=r"synthesis input ws .*expected shape \(\*, 8, 16\), got \(3, 7, 16\)"):
         generator.synthesis(ws[:, 1:])
     styles = generator.styles(ws)
     with pytest.raises(ValueError, match="expected 11 tensors, one per layer, got 10"):

@@ -34,9 +34,7 @@ def test_every_error_of_the_tree_is_mapped_to_the_code_that_its_docstring_promis
         for line in errors.__doc__.splitlines()
         if "── " in line and (words := line.split("── ")[1].split())
     }
-    assert promised == {
-        kind.__name__: TABLE[kind].code.name for kind in own if kind is not errors.SeamlineError
-    }
+    assert promised == {kind.__name__: TABLE[kind].code.name for kind in own if kind is not errors.SeamlineError}
 
 
 def test_reasons_are_unique_and_shaped_as_google_asks() -> None:

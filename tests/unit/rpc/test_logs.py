@@ -10,9 +10,7 @@ from seamline.rpc.logs import REQUEST_ID, JsonFormatter
 def line_of(message: str, *args: object, **extra: object) -> dict[str, object]:
     logger = logging.getLogger("seamline.test")
     caught = sys.exc_info() if sys.exc_info()[0] else None
-    record = logger.makeRecord(
-        logger.name, logging.WARNING, __file__, 1, message, args, caught, extra=extra or None
-    )
+    record = logger.makeRecord(logger.name, logging.WARNING, __file__, 1, message, args, caught, extra=extra or None)
     text = JsonFormatter("aligner").format(record)
     assert "\n" not in text
     return json.loads(text)

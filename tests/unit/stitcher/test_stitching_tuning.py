@@ -89,9 +89,7 @@ def test_both_rates_fall_linearly(generator: Generator, goal: Goal, monkeypatch:
 
 
 @pytest.mark.parametrize(("frames", "batches"), [(1, 1), (5, 5), (9, 5), (20, 7), (24, 8), (64, 16)])
-def test_few_frames_are_taken_in_smaller_batches(
-    generator: Generator, goal: Goal, frames: int, batches: int
-) -> None:
+def test_few_frames_are_taken_in_smaller_batches(generator: Generator, goal: Goal, frames: int, batches: int) -> None:
     sizes: list[int] = []
     many = goal[torch.arange(frames) % len(goal)]
     config = replace(TOGETHER, frames_together=64, batch_size=4, max_steps=1)

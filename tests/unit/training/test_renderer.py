@@ -256,8 +256,7 @@ def test_presenter_moves_smoothly_speaks_and_blinks() -> None:
 def test_captions_say_only_what_is_true() -> None:
     rng = np.random.default_rng(0)
     texts = {
-        captions.caption(face(glasses=1.0, beard=0.0, hair_length=0.0, gender=1.0, smile=1.0), rng)
-        for _ in range(40)
+        captions.caption(face(glasses=1.0, beard=0.0, hair_length=0.0, gender=1.0, smile=1.0), rng) for _ in range(40)
     }
     assert all(" man" in t and "beard" not in t and "hair" not in t for t in texts)
     assert any("glasses" in t for t in texts)
