@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 QUICK = {"invert": InvertOptions(max_passes=1), "stitch": StitchOptions(max_steps=2)}
 EDITS = {"smile": 1.5}
-FRAMES, RANGES = 40, 2
+FRAMES, RANGES = 52, 2
 """Frames of the clip, and the ranges in which they are stored."""
 
 
