@@ -19,7 +19,7 @@ from seamline.storage.reference import sha256_of
 from seamline.v1.aligner_pb2 import AlignOptions, LandmarkBackend
 from seamline.v1.editor_pb2 import EditVideoResult
 from seamline.v1.media_pb2 import ArtifactRef
-from seamline.v1.stitcher_pb2 import StitchOptions
+from seamline.v1.stitcher_pb2 import Blend, StitchOptions
 
 WATCH_SECONDS = 0.5
 """Between looks at whether the services started here still run."""
@@ -96,7 +96,7 @@ async def _call(job: EditJob, session: Session, video: ArtifactRef, bars: StageB
             job.edits,
             bundle=job.bundle,
             align=AlignOptions(landmarks=job.landmarks),
-            stitch=StitchOptions(disable_stitching=not job.stitching),
+            stitch=StitchOptions(blend=Blend.BLEND_UNSPECIFIED if job.stitching else Blend.BLEND_FEATHER),
         )
         async with aclosing(events):
             async for event in events:

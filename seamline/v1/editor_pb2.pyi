@@ -196,6 +196,152 @@ class EditVideoResult(_message.Message):
 Global___EditVideoResult: _TypeAlias = EditVideoResult  # noqa: Y015
 
 @_typing.final
+class PreviewVideoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    ALIGN_FIELD_NUMBER: _builtins.int
+    INVERT_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.str
+    frame_count: _builtins.int
+    """Frames to show, 0 for 3."""
+    @_builtins.property
+    def video(self) -> _media_pb2.ArtifactRef: ...
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Variant]:
+        """At least one."""
+
+    @_builtins.property
+    def align(self) -> _aligner_pb2.AlignOptions: ...
+    @_builtins.property
+    def invert(self) -> _inverter_pb2.InvertOptions: ...
+    def __init__(
+        self,
+        *,
+        video: _media_pb2.ArtifactRef | None = ...,
+        bundle: _builtins.str = ...,
+        variants: _abc.Iterable[_media_pb2.Variant] | None = ...,
+        frame_count: _builtins.int = ...,
+        align: _aligner_pb2.AlignOptions | None = ...,
+        invert: _inverter_pb2.InvertOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "frame_count", b"frame_count", "invert", b"invert", "variants", b"variants", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewVideoRequest: _TypeAlias = PreviewVideoRequest  # noqa: Y015
+
+@_typing.final
+class PreviewVideoResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> _media_pb2.Progress: ...
+    @_builtins.property
+    def result(self) -> Global___PreviewVideoResult: ...
+    def __init__(
+        self,
+        *,
+        progress: _media_pb2.Progress | None = ...,
+        result: Global___PreviewVideoResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___PreviewVideoResponse: _TypeAlias = PreviewVideoResponse  # noqa: Y015
+
+@_typing.final
+class PreviewVideoResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class StageSecondsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class StepSecondsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SHEET_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    STAGE_SECONDS_FIELD_NUMBER: _builtins.int
+    STEP_SECONDS_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.str
+    @_builtins.property
+    def sheet(self) -> _media_pb2.ArtifactRef:
+        """A PNG: a row for every frame, the source in the first column, then a column for every variant."""
+
+    @_builtins.property
+    def frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def stage_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Wall seconds of each stage in this call: align, invert, preview."""
+
+    @_builtins.property
+    def step_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        sheet: _media_pb2.ArtifactRef | None = ...,
+        frames: _abc.Iterable[_builtins.int] | None = ...,
+        stage_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        step_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        bundle: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sheet", b"sheet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "frames", b"frames", "sheet", b"sheet", "stage_seconds", b"stage_seconds", "step_seconds", b"step_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewVideoResult: _TypeAlias = PreviewVideoResult  # noqa: Y015
+
+@_typing.final
 class ListEditsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -220,18 +366,28 @@ class ListEditsResponse(_message.Message):
 
     BUNDLE_FIELD_NUMBER: _builtins.int
     EDITS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    INVERSIONS_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
+    text: _builtins.bool
+    """Whether edits by text are possible."""
     @_builtins.property
     def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___EditInfo]: ...
+    @_builtins.property
+    def inversions(self) -> _containers.RepeatedScalarFieldContainer[_inverter_pb2.InversionMethod.ValueType]:
+        """Ways to invert."""
+
     def __init__(
         self,
         *,
         bundle: _builtins.str = ...,
         edits: _abc.Iterable[Global___EditInfo] | None = ...,
+        text: _builtins.bool = ...,
+        inversions: _abc.Iterable[_inverter_pb2.InversionMethod.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "edits", b"edits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "edits", b"edits", "inversions", b"inversions", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,11 +403,16 @@ class EditInfo(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     MIN_STRENGTH_FIELD_NUMBER: _builtins.int
     MAX_STRENGTH_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     description: _builtins.str
     min_strength: _builtins.float
     """Strengths accepted."""
     max_strength: _builtins.float
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.EditMethod.ValueType]:
+        """Ways to make it, the usual one first."""
+
     def __init__(
         self,
         *,
@@ -259,10 +420,11 @@ class EditInfo(_message.Message):
         description: _builtins.str = ...,
         min_strength: _builtins.float = ...,
         max_strength: _builtins.float = ...,
+        methods: _abc.Iterable[_media_pb2.EditMethod.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "max_strength", b"max_strength", "min_strength", b"min_strength", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "max_strength", b"max_strength", "methods", b"methods", "min_strength", b"min_strength", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

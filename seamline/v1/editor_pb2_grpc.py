@@ -40,6 +40,11 @@ class EditorServiceStub:
                 request_serializer=seamline_dot_v1_dot_editor__pb2.EditVideoRequest.SerializeToString,
                 response_deserializer=seamline_dot_v1_dot_editor__pb2.EditVideoResponse.FromString,
                 _registered_method=True)
+        self.PreviewVideo = channel.unary_stream(
+                '/seamline.v1.EditorService/PreviewVideo',
+                request_serializer=seamline_dot_v1_dot_editor__pb2.PreviewVideoRequest.SerializeToString,
+                response_deserializer=seamline_dot_v1_dot_editor__pb2.PreviewVideoResponse.FromString,
+                _registered_method=True)
         self.ListEdits = channel.unary_unary(
                 '/seamline.v1.EditorService/ListEdits',
                 request_serializer=seamline_dot_v1_dot_editor__pb2.ListEditsRequest.SerializeToString,
@@ -63,6 +68,14 @@ class EditorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewVideo(self, request, context):
+        """Aligns and inverts, as EditVideo would with the same options, and draws what some edits would look like, without
+        tuning any frame. Streams the stages' Progress, then exactly one PreviewVideoResult. Fails as EditVideo does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEdits(self, request, context):
         """What a bundle can do. NOT_FOUND: no such bundle.
         """
@@ -77,6 +90,11 @@ def add_EditorServiceServicer_to_server(servicer, server):
                     servicer.EditVideo,
                     request_deserializer=seamline_dot_v1_dot_editor__pb2.EditVideoRequest.FromString,
                     response_serializer=seamline_dot_v1_dot_editor__pb2.EditVideoResponse.SerializeToString,
+            ),
+            'PreviewVideo': grpc.unary_stream_rpc_method_handler(
+                    servicer.PreviewVideo,
+                    request_deserializer=seamline_dot_v1_dot_editor__pb2.PreviewVideoRequest.FromString,
+                    response_serializer=seamline_dot_v1_dot_editor__pb2.PreviewVideoResponse.SerializeToString,
             ),
             'ListEdits': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEdits,
@@ -112,6 +130,33 @@ class EditorService:
             '/seamline.v1.EditorService/EditVideo',
             seamline_dot_v1_dot_editor__pb2.EditVideoRequest.SerializeToString,
             seamline_dot_v1_dot_editor__pb2.EditVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewVideo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/seamline.v1.EditorService/PreviewVideo',
+            seamline_dot_v1_dot_editor__pb2.PreviewVideoRequest.SerializeToString,
+            seamline_dot_v1_dot_editor__pb2.PreviewVideoResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class EditorServiceStub:
     Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
     edit is unknown or its strength is out of the range that ListEdits gives.
     """
+    PreviewVideo: _grpc.UnaryStreamMultiCallable[_editor_pb2.PreviewVideoRequest, _editor_pb2.PreviewVideoResponse]
+    """Aligns and inverts, as EditVideo would with the same options, and draws what some edits would look like, without
+    tuning any frame. Streams the stages' Progress, then exactly one PreviewVideoResult. Fails as EditVideo does.
+    """
     ListEdits: _grpc.UnaryUnaryMultiCallable[_editor_pb2.ListEditsRequest, _editor_pb2.ListEditsResponse]
     """What a bundle can do. NOT_FOUND: no such bundle."""
 
@@ -56,6 +60,10 @@ class EditorServiceAsyncStub(EditorServiceStub):
 
     Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
     edit is unknown or its strength is out of the range that ListEdits gives.
+    """
+    PreviewVideo: _aio.UnaryStreamMultiCallable[_editor_pb2.PreviewVideoRequest, _editor_pb2.PreviewVideoResponse]  # type: ignore[assignment]
+    """Aligns and inverts, as EditVideo would with the same options, and draws what some edits would look like, without
+    tuning any frame. Streams the stages' Progress, then exactly one PreviewVideoResult. Fails as EditVideo does.
     """
     ListEdits: _aio.UnaryUnaryMultiCallable[_editor_pb2.ListEditsRequest, _editor_pb2.ListEditsResponse]  # type: ignore[assignment]
     """What a bundle can do. NOT_FOUND: no such bundle."""
@@ -75,6 +83,16 @@ class EditorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
         edit is unknown or its strength is out of the range that ListEdits gives.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewVideo(
+        self,
+        request: _editor_pb2.PreviewVideoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_editor_pb2.PreviewVideoResponse], _abc.AsyncIterator[_editor_pb2.PreviewVideoResponse]]:
+        """Aligns and inverts, as EditVideo would with the same options, and draws what some edits would look like, without
+        tuning any frame. Streams the stages' Progress, then exactly one PreviewVideoResult. Fails as EditVideo does.
         """
 
     @_abc_1.abstractmethod

@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from seamline.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
@@ -17,6 +18,62 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _InversionMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InversionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InversionMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INVERSION_METHOD_UNSPECIFIED: _InversionMethod.ValueType  # 0
+    """Pivotal tuning."""
+    INVERSION_METHOD_PTI: _InversionMethod.ValueType  # 1
+    """Pivotal tuning of one generator per track (Roich et al. 2021)."""
+    INVERSION_METHOD_HYPERSTYLE: _InversionMethod.ValueType  # 2
+    """Weight offsets that the bundle's hypernetwork predicts (HyperStyle, Alaluf et al. 2022): one generator per
+    track, in seconds.
+    """
+    INVERSION_METHOD_ENCODER: _InversionMethod.ValueType  # 3
+    """The bundle's generator as it is: only the codes are found."""
+
+class InversionMethod(_InversionMethod, metaclass=_InversionMethodEnumTypeWrapper):
+    """How the generator is made to draw the crops."""
+
+INVERSION_METHOD_UNSPECIFIED: InversionMethod.ValueType  # 0
+"""Pivotal tuning."""
+INVERSION_METHOD_PTI: InversionMethod.ValueType  # 1
+"""Pivotal tuning of one generator per track (Roich et al. 2021)."""
+INVERSION_METHOD_HYPERSTYLE: InversionMethod.ValueType  # 2
+"""Weight offsets that the bundle's hypernetwork predicts (HyperStyle, Alaluf et al. 2022): one generator per
+track, in seconds.
+"""
+INVERSION_METHOD_ENCODER: InversionMethod.ValueType  # 3
+"""The bundle's generator as it is: only the codes are found."""
+Global___InversionMethod: _TypeAlias = InversionMethod  # noqa: Y015
+
+class _PivotMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PivotMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PivotMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PIVOT_METHOD_UNSPECIFIED: _PivotMethod.ValueType  # 0
+    """The encoder."""
+    PIVOT_METHOD_ENCODER: _PivotMethod.ValueType  # 1
+    """The encoder (e4e, Tov et al. 2021)."""
+    PIVOT_METHOD_OPTIMIZED: _PivotMethod.ValueType  # 2
+    """Optimisation of one code of W per crop, PTI's own first step."""
+
+class PivotMethod(_PivotMethod, metaclass=_PivotMethodEnumTypeWrapper):
+    """Where the pivots come from."""
+
+PIVOT_METHOD_UNSPECIFIED: PivotMethod.ValueType  # 0
+"""The encoder."""
+PIVOT_METHOD_ENCODER: PivotMethod.ValueType  # 1
+"""The encoder (e4e, Tov et al. 2021)."""
+PIVOT_METHOD_OPTIMIZED: PivotMethod.ValueType  # 2
+"""Optimisation of one code of W per crop, PTI's own first step."""
+Global___PivotMethod: _TypeAlias = PivotMethod  # noqa: Y015
+
 @_typing.final
 class InvertOptions(_message.Message):
     """Unset fields take the bundle's defaults."""
@@ -26,31 +83,45 @@ class InvertOptions(_message.Message):
     MAX_PASSES_FIELD_NUMBER: _builtins.int
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     TARGET_PSNR_DB_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    PIVOTS_FIELD_NUMBER: _builtins.int
+    LOCALITY_FIELD_NUMBER: _builtins.int
     max_passes: _builtins.int
     """Upper bound of passes over a track's frames."""
     learning_rate: _builtins.float
     """Adam's learning rate."""
     target_psnr_db: _builtins.float
     """Tuning stops when the mean PSNR of the crops reaches this. 0 runs every pass."""
+    method: Global___InversionMethod.ValueType
+    pivots: Global___PivotMethod.ValueType
+    locality: _builtins.bool
+    """Whether PTI holds the generator in place away from the pivots, with PTI's own weights. STIT does not."""
     def __init__(
         self,
         *,
         max_passes: _builtins.int | None = ...,
         learning_rate: _builtins.float | None = ...,
         target_psnr_db: _builtins.float | None = ...,
+        method: Global___InversionMethod.ValueType = ...,
+        pivots: Global___PivotMethod.ValueType = ...,
+        locality: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "learning_rate", b"learning_rate", "max_passes", b"max_passes", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "learning_rate", b"learning_rate", "max_passes", b"max_passes", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "method", b"method", "pivots", b"pivots", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
+    _WhichOneofReturnType__locality: _TypeAlias = _typing.Literal["locality"]  # noqa: Y015
+    _WhichOneofArgType__locality: _TypeAlias = _typing.Literal["_locality", b"_locality"]  # noqa: Y015
     _WhichOneofReturnType__max_passes: _TypeAlias = _typing.Literal["max_passes"]  # noqa: Y015
     _WhichOneofArgType__max_passes: _TypeAlias = _typing.Literal["_max_passes", b"_max_passes"]  # noqa: Y015
     _WhichOneofReturnType__target_psnr_db: _TypeAlias = _typing.Literal["target_psnr_db"]  # noqa: Y015
     _WhichOneofArgType__target_psnr_db: _TypeAlias = _typing.Literal["_target_psnr_db", b"_target_psnr_db"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locality) -> _WhichOneofReturnType__locality | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_passes) -> _WhichOneofReturnType__max_passes | None: ...
     @_typing.overload
@@ -121,7 +192,7 @@ class InvertResult(_message.Message):
     PASSES_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     pivot_psnr_db: _builtins.float
-    """Mean PSNR of the crops: from the encoder alone, and after tuning."""
+    """Mean PSNR of the crops: from the pivots alone, and in the end."""
     psnr_db: _builtins.float
     passes: _builtins.int
     """Passes actually run, summed over tracks."""

@@ -53,7 +53,7 @@ class InverterServiceServicer:
 
         INVALID_ARGUMENT: the request is malformed or an option is out of range. NOT_FOUND: the alignment or the
         bundle does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the
-        alignment was made with another bundle. UNAVAILABLE: the object store cannot be reached.
+        alignment was made with another bundle, or the bundle has no hypernetwork. UNAVAILABLE: the object store cannot be reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class InverterServiceStub:
 
     INVALID_ARGUMENT: the request is malformed or an option is out of range. NOT_FOUND: the alignment or the
     bundle does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the
-    alignment was made with another bundle. UNAVAILABLE: the object store cannot be reached.
+    alignment was made with another bundle, or the bundle has no hypernetwork. UNAVAILABLE: the object store cannot be reached.
     """
 
 @_typing.type_check_only
@@ -55,7 +55,7 @@ class InverterServiceAsyncStub(InverterServiceStub):
 
     INVALID_ARGUMENT: the request is malformed or an option is out of range. NOT_FOUND: the alignment or the
     bundle does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the
-    alignment was made with another bundle. UNAVAILABLE: the object store cannot be reached.
+    alignment was made with another bundle, or the bundle has no hypernetwork. UNAVAILABLE: the object store cannot be reached.
     """
 
 class InverterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -73,7 +73,7 @@ class InverterServiceServicer(metaclass=_abc_1.ABCMeta):
 
         INVALID_ARGUMENT: the request is malformed or an option is out of range. NOT_FOUND: the alignment or the
         bundle does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the
-        alignment was made with another bundle. UNAVAILABLE: the object store cannot be reached.
+        alignment was made with another bundle, or the bundle has no hypernetwork. UNAVAILABLE: the object store cannot be reached.
         """
 
 def add_InverterServiceServicer_to_server(servicer: InverterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

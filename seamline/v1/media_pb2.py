@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17seamline/v1/media.proto\x12\x0bseamline.v1\"*\n\x0b\x41rtifactRef\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"(\n\nFrameRange\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"y\n\tVideoInfo\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x13\n\x0b\x66rame_count\x18\x03 \x01(\r\x12\x0b\n\x03\x66ps\x18\x04 \x01(\x01\x12\x18\n\x10\x64uration_seconds\x18\x05 \x01(\x01\x12\x11\n\thas_audio\x18\x06 \x01(\x08\"S\n\x05Track\x12\n\n\x02id\x18\x01 \x01(\r\x12&\n\x05range\x18\x02 \x01(\x0b\x32\x17.seamline.v1.FrameRange\x12\x16\n\x0evisible_frames\x18\x03 \x01(\r\"\xa9\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0c\n\x04\x64one\x18\x03 \x01(\x04\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x33\n\x07\x66igures\x18\x05 \x03(\x0b\x32\".seamline.v1.Progress.FiguresEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"x\n\x06Timing\x12:\n\x0cstep_seconds\x18\x01 \x03(\x0b\x32$.seamline.v1.Timing.StepSecondsEntry\x1a\x32\n\x10StepSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"&\n\x04\x45\x64it\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08strength\x18\x02 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17seamline/v1/media.proto\x12\x0bseamline.v1\"*\n\x0b\x41rtifactRef\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"(\n\nFrameRange\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"y\n\tVideoInfo\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x13\n\x0b\x66rame_count\x18\x03 \x01(\r\x12\x0b\n\x03\x66ps\x18\x04 \x01(\x01\x12\x18\n\x10\x64uration_seconds\x18\x05 \x01(\x01\x12\x11\n\thas_audio\x18\x06 \x01(\x08\"S\n\x05Track\x12\n\n\x02id\x18\x01 \x01(\r\x12&\n\x05range\x18\x02 \x01(\x0b\x32\x17.seamline.v1.FrameRange\x12\x16\n\x0evisible_frames\x18\x03 \x01(\r\"\xa9\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0c\n\x04\x64one\x18\x03 \x01(\x04\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x33\n\x07\x66igures\x18\x05 \x03(\x0b\x32\".seamline.v1.Progress.FiguresEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"x\n\x06Timing\x12:\n\x0cstep_seconds\x18\x01 \x03(\x0b\x32$.seamline.v1.Timing.StepSecondsEntry\x1a\x32\n\x10StepSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x9e\x01\n\x04\x45\x64it\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08strength\x18\x02 \x01(\x01\x12(\n\tkeyframes\x18\x03 \x03(\x0b\x32\x15.seamline.v1.Keyframe\x12#\n\x04text\x18\x04 \x01(\x0b\x32\x15.seamline.v1.TextEdit\x12\'\n\x06method\x18\x05 \x01(\x0e\x32\x17.seamline.v1.EditMethod\"-\n\x08Keyframe\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x10\n\x08strength\x18\x02 \x01(\x01\"G\n\x08TextEdit\x12\x0f\n\x07neutral\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x11\n\x04\x62\x65ta\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x07\n\x05_beta\"+\n\x07Variant\x12 \n\x05\x65\x64its\x18\x01 \x03(\x0b\x32\x11.seamline.v1.Edit*h\n\nEditMethod\x12\x1b\n\x17\x45\x44IT_METHOD_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45\x44IT_METHOD_DIRECTION\x10\x01\x12\"\n\x1e\x45\x44IT_METHOD_LATENT_TRANSFORMER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRESS_FIGURESENTRY']._serialized_options = b'8\001'
   _globals['_TIMING_STEPSECONDSENTRY']._loaded_options = None
   _globals['_TIMING_STEPSECONDSENTRY']._serialized_options = b'8\001'
+  _globals['_EDITMETHOD']._serialized_start=954
+  _globals['_EDITMETHOD']._serialized_end=1058
   _globals['_ARTIFACTREF']._serialized_start=40
   _globals['_ARTIFACTREF']._serialized_end=82
   _globals['_FRAMERANGE']._serialized_start=84
@@ -51,6 +53,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TIMING']._serialized_end=626
   _globals['_TIMING_STEPSECONDSENTRY']._serialized_start=576
   _globals['_TIMING_STEPSECONDSENTRY']._serialized_end=626
-  _globals['_EDIT']._serialized_start=628
-  _globals['_EDIT']._serialized_end=666
+  _globals['_EDIT']._serialized_start=629
+  _globals['_EDIT']._serialized_end=787
+  _globals['_KEYFRAME']._serialized_start=789
+  _globals['_KEYFRAME']._serialized_end=834
+  _globals['_TEXTEDIT']._serialized_start=836
+  _globals['_TEXTEDIT']._serialized_end=907
+  _globals['_VARIANT']._serialized_start=909
+  _globals['_VARIANT']._serialized_end=952
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _EditMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EditMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EditMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EDIT_METHOD_UNSPECIFIED: _EditMethod.ValueType  # 0
+    """A step along the bundle's direction."""
+    EDIT_METHOD_DIRECTION: _EditMethod.ValueType  # 1
+    """The same, said outright (InterFaceGAN)."""
+    EDIT_METHOD_LATENT_TRANSFORMER: _EditMethod.ValueType  # 2
+    """The bundle's latent transformer, whose step depends on the face (Yao et al. 2021)."""
+
+class EditMethod(_EditMethod, metaclass=_EditMethodEnumTypeWrapper):
+    """How a named edit moves the codes."""
+
+EDIT_METHOD_UNSPECIFIED: EditMethod.ValueType  # 0
+"""A step along the bundle's direction."""
+EDIT_METHOD_DIRECTION: EditMethod.ValueType  # 1
+"""The same, said outright (InterFaceGAN)."""
+EDIT_METHOD_LATENT_TRANSFORMER: EditMethod.ValueType  # 2
+"""The bundle's latent transformer, whose step depends on the face (Yao et al. 2021)."""
+Global___EditMethod: _TypeAlias = EditMethod  # noqa: Y015
 
 @_typing.final
 class ArtifactRef(_message.Message):
@@ -239,26 +264,125 @@ Global___Timing: _TypeAlias = Timing  # noqa: Y015
 
 @_typing.final
 class Edit(_message.Message):
-    """A direction of the bundle and how far to go along it."""
+    """What to change about a face, and how far. Either `name` or `text` is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     STRENGTH_FIELD_NUMBER: _builtins.int
+    KEYFRAMES_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """A name that EditorService.ListEdits gives, for instance "smile"."""
     strength: _builtins.float
-    """In units of the direction (one standard deviation of the attribute); negative for the opposite."""
+    """In units of the direction (one standard deviation of the attribute), or of the text's direction; negative
+    for the opposite. Not together with keyframes.
+    """
+    method: Global___EditMethod.ValueType
+    """Only with a name."""
+    @_builtins.property
+    def keyframes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Keyframe]:
+        """Strength over time: at least one, in ascending order, at most 1000. Between two it is eased (smoothstep), before
+        the first and after the last it is held.
+        """
+
+    @_builtins.property
+    def text(self) -> Global___TextEdit:
+        """A direction found from two texts."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         strength: _builtins.float = ...,
+        keyframes: _abc.Iterable[Global___Keyframe] | None = ...,
+        text: Global___TextEdit | None = ...,
+        method: Global___EditMethod.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "strength", b"strength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keyframes", b"keyframes", "method", b"method", "name", b"name", "strength", b"strength", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Edit: _TypeAlias = Edit  # noqa: Y015
+
+@_typing.final
+class Keyframe(_message.Message):
+    """The strength of an edit at one moment of the video."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECONDS_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    seconds: _builtins.float
+    """Since the video's first frame, not negative."""
+    strength: _builtins.float
+    def __init__(
+        self,
+        *,
+        seconds: _builtins.float = ...,
+        strength: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seconds", b"seconds", "strength", b"strength"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Keyframe: _TypeAlias = Keyframe  # noqa: Y015
+
+@_typing.final
+class TextEdit(_message.Message):
+    """A global direction of StyleCLIP (Patashnik et al. 2021): from what the neutral text says to what the target says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEUTRAL_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    BETA_FIELD_NUMBER: _builtins.int
+    neutral: _builtins.str
+    """For instance "face"; up to 200 characters, as is the target."""
+    target: _builtins.str
+    """For instance "face with glasses"."""
+    beta: _builtins.float
+    """Style channels whose relevance to the texts is below this stay as they are, 0 to 1. Default 0.2."""
+    def __init__(
+        self,
+        *,
+        neutral: _builtins.str = ...,
+        target: _builtins.str = ...,
+        beta: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beta", b"_beta", "beta", b"beta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beta", b"_beta", "beta", b"beta", "neutral", b"neutral", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__beta: _TypeAlias = _typing.Literal["beta"]  # noqa: Y015
+    _WhichOneofArgType__beta: _TypeAlias = _typing.Literal["_beta", b"_beta"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__beta) -> _WhichOneofReturnType__beta | None: ...
+
+Global___TextEdit: _TypeAlias = TextEdit  # noqa: Y015
+
+@_typing.final
+class Variant(_message.Message):
+    """Edits that are applied together, as one of several results to choose from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Edit]: ...
+    def __init__(
+        self,
+        *,
+        edits: _abc.Iterable[Global___Edit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edits", b"edits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Variant: _TypeAlias = Variant  # noqa: Y015

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from seamline.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
@@ -19,35 +20,66 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Blend:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BlendEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Blend.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BLEND_UNSPECIFIED: _Blend.ValueType  # 0
+    """Stitching tuning."""
+    BLEND_STITCH: _Blend.ValueType  # 1
+    """Stitching tuning (Tzaban et al. 2022), then the parsing mask, feathered."""
+    BLEND_POISSON: _Blend.ValueType  # 2
+    """Poisson blending inside the landmarks' outline, as Latent Transformer (Yao et al. 2021) does."""
+    BLEND_FEATHER: _Blend.ValueType  # 3
+    """The edit as it is, inside the parsing mask, feathered: the naive edit."""
+    BLEND_PASTE: _Blend.ValueType  # 4
+    """The edit as it is, the whole crop."""
+
+class Blend(_Blend, metaclass=_BlendEnumTypeWrapper):
+    """How an edited face gets back into its frame."""
+
+BLEND_UNSPECIFIED: Blend.ValueType  # 0
+"""Stitching tuning."""
+BLEND_STITCH: Blend.ValueType  # 1
+"""Stitching tuning (Tzaban et al. 2022), then the parsing mask, feathered."""
+BLEND_POISSON: Blend.ValueType  # 2
+"""Poisson blending inside the landmarks' outline, as Latent Transformer (Yao et al. 2021) does."""
+BLEND_FEATHER: Blend.ValueType  # 3
+"""The edit as it is, inside the parsing mask, feathered: the naive edit."""
+BLEND_PASTE: Blend.ValueType  # 4
+"""The edit as it is, the whole crop."""
+Global___Blend: _TypeAlias = Blend  # noqa: Y015
+
 @_typing.final
 class StitchOptions(_message.Message):
     """Unset fields take the bundle's defaults."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    DISABLE_STITCHING_FIELD_NUMBER: _builtins.int
     MAX_STEPS_FIELD_NUMBER: _builtins.int
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     TARGET_BORDER_LOSS_FIELD_NUMBER: _builtins.int
-    disable_stitching: _builtins.bool
-    """Paste the edit back without stitching tuning: the naive edit."""
+    BLEND_FIELD_NUMBER: _builtins.int
     max_steps: _builtins.int
     """Upper bound of optimiser steps per frame."""
     learning_rate: _builtins.float
     """Adam's learning rate."""
     target_border_loss: _builtins.float
     """A frame stops when its border loss falls to this. 0 runs every step."""
+    blend: Global___Blend.ValueType
     def __init__(
         self,
         *,
-        disable_stitching: _builtins.bool = ...,
         max_steps: _builtins.int | None = ...,
         learning_rate: _builtins.float | None = ...,
         target_border_loss: _builtins.float | None = ...,
+        blend: Global___Blend.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_max_steps", b"_max_steps", "_target_border_loss", b"_target_border_loss", "learning_rate", b"learning_rate", "max_steps", b"max_steps", "target_border_loss", b"target_border_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_max_steps", b"_max_steps", "_target_border_loss", b"_target_border_loss", "disable_stitching", b"disable_stitching", "learning_rate", b"learning_rate", "max_steps", b"max_steps", "target_border_loss", b"target_border_loss"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_max_steps", b"_max_steps", "_target_border_loss", b"_target_border_loss", "blend", b"blend", "learning_rate", b"learning_rate", "max_steps", b"max_steps", "target_border_loss", b"target_border_loss"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
@@ -81,7 +113,7 @@ class StitchRequest(_message.Message):
     def inversion(self) -> _media_pb2.ArtifactRef: ...
     @_builtins.property
     def edits(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Edit]:
-        """Applied together, in W+."""
+        """Applied together. A name comes once."""
 
     @_builtins.property
     def range(self) -> _media_pb2.FrameRange: ...
@@ -162,3 +194,98 @@ class StitchResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StitchResult: _TypeAlias = StitchResult  # noqa: Y015
+
+@_typing.final
+class PreviewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIGNMENT_FIELD_NUMBER: _builtins.int
+    INVERSION_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.str
+    frame_count: _builtins.int
+    """The rows: how many frames, evenly over those that have a face. 0 for 3."""
+    @_builtins.property
+    def alignment(self) -> _media_pb2.ArtifactRef: ...
+    @_builtins.property
+    def inversion(self) -> _media_pb2.ArtifactRef: ...
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Variant]:
+        """The columns, in this order; the source is always the first column."""
+
+    def __init__(
+        self,
+        *,
+        alignment: _media_pb2.ArtifactRef | None = ...,
+        inversion: _media_pb2.ArtifactRef | None = ...,
+        bundle: _builtins.str = ...,
+        variants: _abc.Iterable[_media_pb2.Variant] | None = ...,
+        frame_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "inversion", b"inversion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "bundle", b"bundle", "frame_count", b"frame_count", "inversion", b"inversion", "variants", b"variants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewRequest: _TypeAlias = PreviewRequest  # noqa: Y015
+
+@_typing.final
+class PreviewResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> _media_pb2.Progress: ...
+    @_builtins.property
+    def result(self) -> Global___PreviewResult: ...
+    def __init__(
+        self,
+        *,
+        progress: _media_pb2.Progress | None = ...,
+        result: Global___PreviewResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___PreviewResponse: _TypeAlias = PreviewResponse  # noqa: Y015
+
+@_typing.final
+class PreviewResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHEET_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sheet(self) -> _media_pb2.ArtifactRef:
+        """A PNG."""
+
+    @_builtins.property
+    def frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Frames shown, top to bottom."""
+
+    @_builtins.property
+    def timing(self) -> _media_pb2.Timing: ...
+    def __init__(
+        self,
+        *,
+        sheet: _media_pb2.ArtifactRef | None = ...,
+        frames: _abc.Iterable[_builtins.int] | None = ...,
+        timing: _media_pb2.Timing | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sheet", b"sheet", "timing", b"timing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames", "sheet", b"sheet", "timing", b"timing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewResult: _TypeAlias = PreviewResult  # noqa: Y015

@@ -40,6 +40,11 @@ class StitcherServiceStub:
                 request_serializer=seamline_dot_v1_dot_stitcher__pb2.StitchRequest.SerializeToString,
                 response_deserializer=seamline_dot_v1_dot_stitcher__pb2.StitchResponse.FromString,
                 _registered_method=True)
+        self.Preview = channel.unary_stream(
+                '/seamline.v1.StitcherService/Preview',
+                request_serializer=seamline_dot_v1_dot_stitcher__pb2.PreviewRequest.SerializeToString,
+                response_deserializer=seamline_dot_v1_dot_stitcher__pb2.PreviewResponse.FromString,
+                _registered_method=True)
 
 
 class StitcherServiceServicer:
@@ -60,6 +65,15 @@ class StitcherServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Preview(self, request, context):
+        """Streams Progress, then exactly one PreviewResult: a picture of what some edits would look like on some frames,
+        without any tuning of frames. Fails as Stitch does; INVALID_ARGUMENT also where a frame has no face, or where
+        variants × frames is more than 256.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StitcherServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -67,6 +81,11 @@ def add_StitcherServiceServicer_to_server(servicer, server):
                     servicer.Stitch,
                     request_deserializer=seamline_dot_v1_dot_stitcher__pb2.StitchRequest.FromString,
                     response_serializer=seamline_dot_v1_dot_stitcher__pb2.StitchResponse.SerializeToString,
+            ),
+            'Preview': grpc.unary_stream_rpc_method_handler(
+                    servicer.Preview,
+                    request_deserializer=seamline_dot_v1_dot_stitcher__pb2.PreviewRequest.FromString,
+                    response_serializer=seamline_dot_v1_dot_stitcher__pb2.PreviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,6 +116,33 @@ class StitcherService:
             '/seamline.v1.StitcherService/Stitch',
             seamline_dot_v1_dot_stitcher__pb2.StitchRequest.SerializeToString,
             seamline_dot_v1_dot_stitcher__pb2.StitchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Preview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/seamline.v1.StitcherService/Preview',
+            seamline_dot_v1_dot_stitcher__pb2.PreviewRequest.SerializeToString,
+            seamline_dot_v1_dot_stitcher__pb2.PreviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,11 @@ class StitcherServiceStub:
     DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the inversion belongs to another
     alignment or bundle. UNAVAILABLE: the object store cannot be reached.
     """
+    Preview: _grpc.UnaryStreamMultiCallable[_stitcher_pb2.PreviewRequest, _stitcher_pb2.PreviewResponse]
+    """Streams Progress, then exactly one PreviewResult: a picture of what some edits would look like on some frames,
+    without any tuning of frames. Fails as Stitch does; INVALID_ARGUMENT also where a frame has no face, or where
+    variants × frames is more than 256.
+    """
 
 @_typing.type_check_only
 class StitcherServiceAsyncStub(StitcherServiceStub):
@@ -58,6 +63,11 @@ class StitcherServiceAsyncStub(StitcherServiceStub):
     range is empty or outside the video. NOT_FOUND: the alignment, inversion or bundle does not exist.
     DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the inversion belongs to another
     alignment or bundle. UNAVAILABLE: the object store cannot be reached.
+    """
+    Preview: _aio.UnaryStreamMultiCallable[_stitcher_pb2.PreviewRequest, _stitcher_pb2.PreviewResponse]  # type: ignore[assignment]
+    """Streams Progress, then exactly one PreviewResult: a picture of what some edits would look like on some frames,
+    without any tuning of frames. Fails as Stitch does; INVALID_ARGUMENT also where a frame has no face, or where
+    variants × frames is more than 256.
     """
 
 class StitcherServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -77,6 +87,17 @@ class StitcherServiceServicer(metaclass=_abc_1.ABCMeta):
         range is empty or outside the video. NOT_FOUND: the alignment, inversion or bundle does not exist.
         DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the inversion belongs to another
         alignment or bundle. UNAVAILABLE: the object store cannot be reached.
+        """
+
+    @_abc_1.abstractmethod
+    def Preview(
+        self,
+        request: _stitcher_pb2.PreviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stitcher_pb2.PreviewResponse], _abc.AsyncIterator[_stitcher_pb2.PreviewResponse]]:
+        """Streams Progress, then exactly one PreviewResult: a picture of what some edits would look like on some frames,
+        without any tuning of frames. Fails as Stitch does; INVALID_ARGUMENT also where a frame has no face, or where
+        variants × frames is more than 256.
         """
 
 def add_StitcherServiceServicer_to_server(servicer: StitcherServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -21,7 +21,7 @@ from seamline.job import Job
 from seamline.rpc.server import started
 from seamline.storage import Artifact, Store, decode_frames, open_store
 from seamline.v1.media_pb2 import ArtifactRef, Edit, FrameRange, Progress
-from seamline.v1.stitcher_pb2 import StitchOptions, StitchRequest, StitchResult
+from seamline.v1.stitcher_pb2 import Blend, StitchOptions, StitchRequest, StitchResult
 from seamline.v1.stitcher_pb2_grpc import StitcherServiceStub, add_StitcherServiceServicer_to_server
 from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE
@@ -101,7 +101,7 @@ async def test_stitches_a_range_and_tells_of_its_progress(ready: Ready) -> None:
 @asynchronous
 async def test_options_reach_the_tuning(ready: Ready) -> None:
     async with serving(ready) as stub:
-        *_, naive = await call(stub, ready.request(("age", 1.0), disable_stitching=True))
+        *_, naive = await call(stub, ready.request(("age", 1.0), blend=Blend.BLEND_FEATHER))
         *_, soon = await call(stub, ready.request(("age", 1.0), target_border_loss=99.0))
     assert naive.steps == soon.steps == 0
     meta = Artifact.open(ready.store, naive.stitched, stage="stitch").meta

@@ -9,7 +9,7 @@ import torch
 from seamline.errors import InvalidInput
 from seamline.tuning import batch_order, check_finite, compute, settings, to_images, to_pixels
 from seamline.v1.inverter_pb2 import InvertOptions
-from seamline.v1.stitcher_pb2 import StitchOptions
+from seamline.v1.stitcher_pb2 import Blend, StitchOptions
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ def test_a_zero_in_the_request_counts() -> None:
 
 
 def test_options_that_are_not_settings_are_left_alone() -> None:
-    assert settings(Settings, {}, StitchOptions(disable_stitching=True, max_steps=3)) == Settings()
+    assert settings(Settings, {}, StitchOptions(blend=Blend.BLEND_FEATHER, max_steps=3)) == Settings()
 
 
 def test_a_bundle_that_sets_something_unknown_is_refused() -> None:

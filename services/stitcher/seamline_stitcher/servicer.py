@@ -10,7 +10,7 @@ from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
 from seamline.tuning import settings
 from seamline.v1.media_pb2 import Progress, Timing
-from seamline.v1.stitcher_pb2 import StitchRequest, StitchResponse, StitchResult
+from seamline.v1.stitcher_pb2 import Blend, StitchRequest, StitchResponse, StitchResult
 from seamline.v1.stitcher_pb2_grpc import StitcherServiceServicer
 from seamline_stitcher.config import StitcherConfig
 from seamline_stitcher.stitching import Plan, stitch_range
@@ -45,6 +45,6 @@ def _plan(request: StitchRequest, bundle: Bundle) -> Plan:
     return Plan(
         edits=tuple((edit.name, edit.strength) for edit in request.edits),
         frames=(request.range.start, request.range.end),
-        stitching=not request.options.disable_stitching,
+        stitching=request.options.blend != Blend.BLEND_FEATHER,
         tuning=settings(StitchingConfig, bundle.defaults["stitch"], request.options),
     )
