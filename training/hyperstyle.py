@@ -46,7 +46,7 @@ WARMUP = 1000
 EMA = 0.995
 SURROUNDINGS = (0, 16)
 """Parsing classes that patterns cover: background and clothes."""
-REPORT_SECONDS = 60
+REPORT_SECONDS = 300
 
 
 def small_config(generator: GeneratorConfig) -> HyperStyleConfig:

@@ -73,6 +73,10 @@ class Bundle:
         self._modules: dict[str, nn.Module] = {}
         self._lock = RLock()
 
+    def has(self, kind: str) -> bool:
+        """Whether there is a network of this kind: some are optional."""
+        return kind in self.manifest.networks
+
     def module(self, kind: str) -> nn.Module:
         """One of its networks in float32, frozen: read once and shared. Gradients may flow to its input.
 
