@@ -3,6 +3,7 @@
 from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.attributes import AttributeNetwork, AttributesConfig
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from seamline.networks.bisenet_v2 import BiSeNetV2
 from seamline.networks.clip import Clip, ClipConfig
 from seamline.networks.detector import Detections, FaceDetector, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig, E4eEncoder
@@ -19,6 +20,7 @@ __all__ = [
     "AttributesConfig",
     "BiSeNet",
     "BiSeNetConfig",
+    "BiSeNetV2",
     "Clip",
     "ClipConfig",
     "Detections",

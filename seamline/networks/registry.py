@@ -8,6 +8,7 @@ from torch import nn
 from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.attributes import AttributeNetwork, AttributesConfig
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from seamline.networks.bisenet_v2 import BiSeNetV2
 from seamline.networks.clip import Clip, ClipConfig
 from seamline.networks.detector import FaceDetector, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig, E4eEncoder
@@ -25,11 +26,15 @@ class Kind(NamedTuple):
     config: Callable[..., Any]
 
 
+def _parsing(config: BiSeNetConfig) -> BiSeNet | BiSeNetV2:
+    return (BiSeNet if config.version == 1 else BiSeNetV2)(config)
+
+
 KINDS: Final[Mapping[str, Kind]] = {
     "generator": Kind(Generator, GeneratorConfig),
     "e4e": Kind(E4eEncoder, E4eConfig),
     "hyperstyle": Kind(HyperStyle, HyperStyleConfig),
-    "parsing": Kind(BiSeNet, BiSeNetConfig),
+    "parsing": Kind(_parsing, BiSeNetConfig),
     "identity": Kind(ArcFace, ArcFaceConfig),
     "perceptual": Kind(Lpips, LpipsConfig),
     "landmarks": Kind(LandmarkNetwork, LandmarkConfig),

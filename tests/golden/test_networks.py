@@ -6,6 +6,7 @@ import torch
 
 from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from seamline.networks.bisenet_v2 import BiSeNetV2
 from seamline.networks.e4e import E4eConfig, E4eEncoder
 from seamline.networks.lpips import Lpips, LpipsConfig
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
@@ -77,6 +78,16 @@ def test_parsing_network_classifies_pixels():
     assert relative_error(logits[:, :, ::8, ::8], golden.outputs["logits_s8"]) < TOLERANCE
     agreement = (logits.argmax(1)[:, ::4, ::4] == golden.outputs["argmax_s4"]).float().mean()
     assert agreement > 0.9999
+
+
+def test_second_version_of_the_parsing_network():
+    golden = Golden("bisenet_v2_19")
+    network = golden.load(lambda: BiSeNetV2(BiSeNetConfig(version=2)))
+    with torch.no_grad():
+        logits, *others = network.logits(golden.image("bisenet_v2", (1, 3, 256, 256)), auxiliary=True)
+    assert relative_error(logits[:, :, ::8, ::8], golden.outputs["logits_s8"]) < TOLERANCE
+    for index, other in enumerate(others):
+        assert relative_error(other[:, :, ::16, ::16], golden.outputs[f"auxiliary_{index}_s16"]) < TOLERANCE
 
 
 def test_perceptual_distance():

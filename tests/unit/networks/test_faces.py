@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from seamline.errors import InvalidInput
 from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from seamline.networks.bisenet_v2 import BiSeNetV2
 from seamline.networks.detector import (
     STRIDE,
     FaceDetector,
@@ -15,6 +17,7 @@ from seamline.networks.detector import (
 )
 from seamline.networks.landmarks import LandmarkConfig, LandmarkNetwork
 from seamline.networks.lpips import Lpips, LpipsConfig
+from seamline.networks.registry import build
 
 LANDMARKS = LandmarkConfig(input_size=64, width=4, head_width=8)
 
@@ -108,6 +111,18 @@ def test_parsing_normalizes_to_imagenet_and_trains_three_heads():
     assert [tuple(head.shape) for head in heads] == [(2, 4, 64, 64)] * 3
     sum(head.square().mean() for head in heads).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_bundle_may_have_either_version_of_the_parsing_network():
+    network = build("parsing", {"width": 8, "classes": 4, "version": 2})
+    assert isinstance(network, BiSeNetV2)
+    heads = network.heads(torch.rand(2, 3, 64, 96))
+    assert [tuple(head.shape) for head in heads] == [(2, 4, 64, 96)] * 5
+    sum(head.square().mean() for head in heads).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert isinstance(build("parsing", {"width": 8}), BiSeNet)
+    with pytest.raises(InvalidInput, match="version"):
+        build("parsing", {"version": 3})
 
 
 def test_distance_is_zero_only_for_equal_images_and_has_finite_gradients():
