@@ -24,15 +24,16 @@ class BiSeNetConfig:
     classes: int = 19
     """Kinds of pixels."""
     width: int = 64
-    """Channels of the first stage, a multiple of 8; everything else is in proportion."""
+    """Channels of the first stage, a multiple of 4, or of 8 in version 2; everything else is in proportion."""
     version: int = 1
     """1 for `BiSeNet`, 2 for `BiSeNetV2`."""
 
     def __post_init__(self) -> None:
-        if self.width < 8 or self.width % 8:
-            raise InvalidInput(f"width must be a multiple of 8, got {self.width}", field="width")
         if self.version not in (1, 2):
             raise InvalidInput(f"version must be 1 or 2, got {self.version}", field="version")
+        step = 4 * self.version
+        if self.width < step or self.width % step:
+            raise InvalidInput(f"width must be a multiple of {step}, got {self.width}", field="width")
 
 
 class ResNet18(nn.Module):

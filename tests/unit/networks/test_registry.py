@@ -125,7 +125,7 @@ def test_own_networks_keep_their_names_and_sizes(kind, head, millions):
         ("e4e", {"width": 8}, "width must be at least 16"),
         ("identity", {"units": [3, 4]}, "units must be four numbers"),
         ("identity", {"input_size": 100}, "input_size must be a multiple of 16"),
-        ("parsing", {"width": 6}, "width must be a multiple of 8"),
+        ("parsing", {"width": 6}, "width must be a multiple of 4"),
         ("landmarks", {"input_size": 100}, "input_size must be a multiple of 32"),
     ],
 )
