@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from seamline.errors import InvalidInput
 from seamline.storage.artifact import Artifact
@@ -15,6 +15,9 @@ from seamline.v1.media_pb2 import ArtifactRef
 
 Range = tuple[int, int]
 """Frames [start, end) of the video."""
+
+TIMES = "times.npy"
+"""Name of the part that says when each frame is shown: (n,) float64 seconds since the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,7 @@ class Alignment:
         self.crop_size: int = meta["crop_size"]
         self.frame_count: int = meta["video"]["frame_count"]
         self.ranges: list[Range] = [(start, end) for start, end in meta["ranges"]]
+        self._times: NDArray[np.float64] | None = None
         self.tracks = [TrackSummary(**track) for track in meta["tracks"]]
 
     @classmethod
@@ -93,6 +97,12 @@ class Alignment:
         size = self.crop_size
         return np.concatenate(packs) if packs else np.empty((0, size, size, 3), np.uint8)
 
+    def seconds(self, frames: ArrayLike) -> NDArray[np.float64]:
+        """When frames (n,) of the video are shown, seconds since the first: by the video's own timestamps."""
+        if self._times is None:
+            self._times = np.load(io.BytesIO(self.artifact.read_part(TIMES)), allow_pickle=False)
+        return self._times[np.asarray(frames, np.intp)]
+
     def geometry(self, track: int) -> TrackGeometry:
         """Quads and landmarks of a track."""
         with np.load(io.BytesIO(self.artifact.read_part(track_part(track)))) as arrays:
@@ -107,6 +117,13 @@ def frames_part(stored: Range) -> str:
 def crops_part(track: int, stored: Range) -> str:
     """Name of the part with a track's crops in a range; absent when the face is in none of its frames."""
     return f"crops-{track}-{stored[0]:06d}-{stored[1]:06d}"
+
+
+def encode_times(seconds: NDArray[np.float64]) -> bytes:
+    """What `Alignment.seconds` reads."""
+    file = io.BytesIO()
+    np.save(file, seconds, allow_pickle=False)
+    return file.getvalue()
 
 
 def track_part(track: int) -> str:

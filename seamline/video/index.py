@@ -6,8 +6,10 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from seamline.errors import InvalidInput, UnreadableVideo
 from seamline.video.source import MAX_FRAMES, check_side, decode, open_video
@@ -35,6 +37,12 @@ class FrameIndex:
     def duration_seconds(self) -> float:
         """From the first frame's appearance to the last one's end."""
         return float((self.times[-1] - self.times[0] + self.last_duration) * self.time_base)
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """When each frame is shown, (n,) seconds since the first."""
+        ticks = np.asarray(self.times, np.int64) - self.times[0]
+        return ticks * self.time_base.numerator / self.time_base.denominator
 
     def key_before(self, frame: int) -> int:
         """The last frame not after `frame` at which decoding may begin."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from seamline.alignment import crops_part, frames_part, track_part
+from seamline.alignment import TIMES, crops_part, encode_times, frames_part, track_part
 from seamline.bundles import Bundle
 from seamline.geometry import crop
 from seamline.storage import ArtifactWriter, Recipe, Store, encode_frames
@@ -23,6 +23,7 @@ def put_alignment(
     ranges: Sequence[tuple[int, int]] = RANGES,
     hidden: Sequence[int] = (),
     video: str = "drawn",
+    seconds: Sequence[float] | None = None,
 ) -> ArtifactRef:
     """Writes an alignment with one track over the whole video.
 
@@ -32,6 +33,7 @@ def put_alignment(
         ranges: of frames, as they are stored.
         hidden: frames in which the face is not to be seen.
         video: tells one alignment from another.
+        seconds: when each frame is shown; by default 25 a second.
     """
     count = ranges[-1][1]
     frames = np.stack([drawn_frame(number) for number in range(count)])
@@ -45,6 +47,7 @@ def put_alignment(
         here = (visible >= stored[0]) & (visible < stored[1])
         if here.any():
             writer.put_part(crops_part(0, stored), encode_frames(crops[here]))
+    writer.put_part(TIMES, encode_times(np.arange(count) / 25 if seconds is None else np.array(seconds, float)))
     writer.put_part(track_part(0), _geometry(visible, quads))
     return writer.finish(_meta(bundle, ranges, len(visible)))
 
@@ -63,9 +66,16 @@ def quad(number: int) -> NDArray[np.float64]:
     return np.stack([center - x - y, center - x + y, center + x + y, center + x - y])
 
 
+def _landmarks(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """68 points (68, 2) on an ellipse in the middle of the crop."""
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    center, right, down = corners.mean(0), (corners[3] - corners[0]) / 2, (corners[1] - corners[0]) / 2
+    return center + 0.5 * np.cos(angles)[:, None] * right + 0.6 * np.sin(angles)[:, None] * down
+
+
 def _geometry(visible: NDArray[np.int32], quads: NDArray[np.float64]) -> bytes:
     file = io.BytesIO()
-    landmarks = np.zeros((len(visible), 68, 2), np.float32)
+    landmarks = np.stack([_landmarks(place) for place in quads]).astype(np.float32)
     np.savez(file, frames=visible, quads=quads, landmarks=landmarks, detected=np.ones(len(visible), bool))
     return file.getvalue()
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from seamline.alignment import TIMES, encode_times
 from seamline.bundles import Bundle
 from seamline.errors import InvalidInput, NoFace
 from seamline.geometry import crop
@@ -28,6 +29,7 @@ from seamline.storage import (
 )
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline.video import VideoFacts, probe
+from seamline.video.index import index_video
 from seamline_aligner.landmarks import BACKENDS
 from seamline_aligner.landmarks.backend import LandmarkBackend
 from seamline_aligner.observations import Observations
@@ -110,7 +112,8 @@ def _finish(
             tracks = _tracks(Observations.joined([Observations.from_bytes(part) for part in parts]), options)
         if not tracks:
             raise _no_face(video, facts, options)
-        names = [frames_part(run) for run in ranges]
+        writer.put_part(TIMES, encode_times(index_video(path).seconds))
+        names = [TIMES, *(frames_part(run) for run in ranges)]
         names += _write_crops(job, writer, path, ranges, tracks, bundle.resolution)
     for number, track in enumerate(tracks):
         names.append(f"track-{number}.npz")

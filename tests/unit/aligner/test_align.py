@@ -2,14 +2,17 @@ import io
 import itertools
 import threading
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from seamline_aligner.align import AlignOptions, align
 from seamline_aligner.ranges import MOST_BYTES, ranges_of
 
+from seamline.alignment import Alignment
 from seamline.bundles import Bundle
 from seamline.errors import Cancelled, DigestMismatch, InvalidInput, NoFace, NotFound, UnreadableVideo
 from seamline.job import Job
@@ -57,6 +60,7 @@ def test_an_alignment_holds_what_the_other_stages_need(store: Store, bundle: Bun
     assert sorted(alignment.parts) == [
         *("crops-0-000000-000037", "crops-0-000037-000074", "crops-1-000037-000074"),
         *("frames-000000-000037", "frames-000037-000074"),
+        "times.npy",
         *("track-0.npz", "track-1.npz"),
     ]
     frames = [decode_frames(alignment.read_part(f"frames-{span}")) for span in spans(alignment)]
@@ -155,3 +159,20 @@ def test_larger_pictures_have_shorter_ranges() -> None:
     assert all(end == start for (_, end), (start, _) in itertools.pairwise(ranges))
     assert max(lengths) <= MOST_BYTES // (3840 * 2160 * 3)
     assert max(lengths) - min(lengths) <= 1
+
+
+def test_frames_have_the_moments_of_an_uneven_video(store: Store, tmp_path: Path, bundle: Bundle) -> None:
+    moments = [0.0, 0.1, 0.2, 0.7, 0.8]
+    path = tmp_path / "uneven.mkv"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = FILM.shape[2], FILM.shape[1], "yuv444p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for moment, pixels in zip(moments, FILM, strict=False):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels))
+            frame.pts, frame.time_base = round(moment * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    alignment = Alignment(aligned(store, bundle, put_object(store, "uneven.mkv", path)))
+    np.testing.assert_allclose(alignment.seconds([0, 1, 2, 3, 4]), moments)
+    np.testing.assert_allclose(alignment.seconds(np.array([3, 1], np.int32)), [0.7, 0.1])

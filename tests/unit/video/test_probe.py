@@ -27,6 +27,12 @@ def test_a_variable_rate_has_its_mean_and_its_whole_duration(tmp_path: Path) -> 
     assert facts.duration_seconds == pytest.approx((5120 + 1536) / 12800)
     assert facts.fps == pytest.approx(5 / facts.duration_seconds)
     assert not facts.has_audio
+    assert index_video(tmp_path / "a.mp4").seconds == pytest.approx([0, 0.04, 0.08, 0.2, 0.4])
+
+
+def test_moments_count_from_the_first_frame(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mkv", times=[1280, 2560, 3840])
+    assert index_video(path).seconds == pytest.approx([0, 0.1, 0.2])
 
 
 @pytest.mark.parametrize("file", ["a.mkv", "a.ts", "a.mov", "a.webm"])
