@@ -19,7 +19,6 @@ from seamline.v1 import media_pb2
 MAX_KEYFRAMES = 1000
 MAX_TEXT_STRENGTH = 10.0
 """Strongest a text edit may be, either way."""
-DEFAULT_BETA = 0.2
 
 
 class Method(StrEnum):
@@ -39,7 +38,7 @@ class Text:
 
     neutral: str
     target: str
-    beta: float = DEFAULT_BETA
+    beta: float = 0.2
     """Channels whose relevance is below this stay as they are, 0 to 1."""
 
 
@@ -77,14 +76,23 @@ class EditedCodes:
     codes: Tensor
     """(N, L, w_dim)."""
     styles: list[Tensor] | None = None
-    """What to add to the styles of every layer, (N or 1, channels) each; None for nothing."""
+    """What to add to the styles of every layer, (N, channels) each; None for nothing."""
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __getitem__(self, frames: slice | Tensor) -> "EditedCodes":
-        offsets = self.styles and [style if len(style) == 1 else style[frames] for style in self.styles]
-        return EditedCodes(codes=self.codes[frames], styles=offsets)
+        return EditedCodes(codes=self.codes[frames], styles=self.styles and [style[frames] for style in self.styles])
+
+    @classmethod
+    def joined(cls, parts: Sequence["EditedCodes"]) -> "EditedCodes":
+        """All of them, one after the other."""
+        codes = torch.cat([part.codes for part in parts])
+        known = next((part.styles for part in parts if part.styles is not None), None)
+        if known is None:
+            return cls(codes=codes)
+        rows = [part.styles or [layer.new_zeros(len(part), layer.shape[1]) for layer in known] for part in parts]
+        return cls(codes=codes, styles=[torch.cat(layers) for layers in zip(*rows, strict=True)])
 
     def styles_in(self, generator: Generator) -> list[Tensor]:
         """The edited faces in a generator's S-space, as `Generator.synthesis_from_styles` takes them."""
@@ -210,7 +218,7 @@ def _text(edit: media_pb2.Edit, bundle: Bundle, at: str) -> Text:
     from seamline.editing import styleclip
 
     given = edit.text
-    beta = given.beta if given.HasField("beta") else DEFAULT_BETA
+    beta = given.beta if given.HasField("beta") else styleclip.default_beta(bundle)
     text = Text(neutral=given.neutral, target=given.target, beta=beta)
     styleclip.check_text(text, bundle, f"{at}.text")
     return text
