@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from seamline.alignment import Alignment, Range
+from seamline.editing.edit import PlannedEdit
+from seamline.editing.keyframes import Keyframes
 from seamline.storage import ArtifactWriter, Recipe, Store, encode_frames
 from seamline.v1.media_pb2 import ArtifactRef
 
@@ -17,15 +19,15 @@ def put_stitched(
     alignment: ArtifactRef,
     frames: Range,
     *,
-    edits: Sequence[tuple[str, float]] = (("smile", 2.0),),
+    edits: Sequence[tuple[str, float | Keyframes]] = (("smile", 2.0),),
 ) -> ArtifactRef:
-    """Writes the edit of one frame range, a union of the alignment's ranges."""
+    """Writes the edit of one frame range, a union of the alignment's ranges; a strength may be keyframes."""
     aligned = Alignment.open(store, alignment)
     recipe = Recipe(
         stage="stitch",
         version=0,
         inputs={"alignment": alignment.sha256},
-        parameters={"range": list(frames), "edits": [list(edit) for edit in edits]},
+        parameters={"range": list(frames), "edits": [_parameters(name, strength) for name, strength in edits]},
     )
     writer = ArtifactWriter(store, recipe)
     visible = aligned.geometry(0).frames
@@ -35,12 +37,21 @@ def put_stitched(
     return writer.finish(
         {
             "alignment_sha256": alignment.sha256,
-            "edits": [list(edit) for edit in edits],
+            "edits": [[name, _peak(strength)] for name, strength in edits],
             "range": list(frames),
-            "stitching": True,
+            "blend": "stitch",
             "frames": [{"frame": int(n), "track": 0} for n in visible if frames[0] <= n < frames[1]],
         }
     )
+
+
+def _parameters(name: str, strength: float | Keyframes) -> dict[str, object]:
+    keyframes = strength if isinstance(strength, Sequence) else [(0.0, strength)]
+    return PlannedEdit(name=name, keyframes=tuple(keyframes)).parameters()
+
+
+def _peak(strength: float | Keyframes) -> float:
+    return max((s for _, s in strength), key=abs) if isinstance(strength, Sequence) else strength
 
 
 def _put_range(writer: ArtifactWriter, aligned: Alignment, stored: Range) -> None:

@@ -7,9 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from seamline.alignment import Alignment, Range, crops_part
 from seamline.bundles import Bundle
+from seamline.editing.keyframes import strength_at
 from seamline.errors import InvalidInput, Precondition
 from seamline.job import Job
 from seamline.storage import Artifact, ArtifactWriter, Recipe, Store, decode_frames
@@ -18,7 +20,7 @@ from seamline.v1.media_pb2 import ArtifactRef
 from seamline_metrics.measure import Measures, TrackCrops, measure
 from seamline_metrics.summary import EditRequest, summarize
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same artifacts give other scores."""
 
 SCORES = "scores.json"
@@ -48,9 +50,7 @@ class _Segment:
         return f"{self.track}-{self.stored[0]:06d}-{self.stored[1]:06d}"
 
 
-def score(
-    store: Store, bundle: Bundle, alignment: ArtifactRef, stitched: Sequence[ArtifactRef], job: Job
-) -> Scores:
+def score(store: Store, bundle: Bundle, alignment: ArtifactRef, stitched: Sequence[ArtifactRef], job: Job) -> Scores:
     """Scores the edit that `stitched` makes of `alignment`, or returns what an earlier call found.
 
     Raises:
@@ -87,15 +87,15 @@ def _write_scores(
             step.advance()
     with job.step("compare"):
         tracks = {track: _joined(parts) for track, parts in sorted(measured.items())}
-        edits = _edit_requests(bundle, stitched[0].meta["edits"])
+        frames = np.concatenate([measures.frames for measures in tracks.values()])
+        seconds = aligned.seconds(frames)
+        edits = [_edit_request(bundle, edit, seconds) for edit in _edits(stitched[0])]
         values = summarize(tracks, edits) | {"bundle": bundle.name, "edits": stitched[0].meta["edits"]}
     writer.put_part(SCORES, json.dumps(values, allow_nan=False, separators=(",", ":")).encode())
     return writer.finish({"frames": len(values["frames"])}, parts=[SCORES])
 
 
-def _measured(
-    writer: ArtifactWriter, bundle: Bundle, aligned: Alignment, segment: _Segment, job: Job
-) -> Measures:
+def _measured(writer: ArtifactWriter, bundle: Bundle, aligned: Alignment, segment: _Segment, job: Job) -> Measures:
     """The measures of one segment, taken now or found from an earlier call."""
     name = f"measures-{segment.suffix}.npz"
     if not writer.has_part(name):
@@ -156,14 +156,12 @@ def _check_ranges(aligned: Alignment, stitched: Sequence[Artifact]) -> None:
                 "stitch the range from this alignment",
                 field="stitched",
             )
-        if artifact.meta["edits"] != stitched[0].meta["edits"]:
+        if _edits(artifact) != _edits(stitched[0]):
             raise InvalidInput("the stitched ranges were made with different edits", field="stitched")
     covered = sorted(artifact.meta["range"] for artifact in stitched)
     for (_, end), (start, _) in pairwise(covered):
         if start < end:
-            raise InvalidInput(
-                f"frame {start} is in two of the stitched ranges", field="stitched", frame=start
-            )
+            raise InvalidInput(f"frame {start} is in two of the stitched ranges", field="stitched", frame=start)
     for stored in aligned.ranges:
         shows_face = any(crops_part(track.id, stored) in aligned.artifact.parts for track in aligned.tracks)
         if shows_face and not any(_within(stored, artifact) for artifact in stitched):
@@ -180,11 +178,25 @@ def _joined(parts: Sequence[Measures]) -> Measures:
     return Measures(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _edit_requests(bundle: Bundle, edits: Sequence[tuple[str, float]]) -> list[EditRequest]:
+def _edits(stitched: Artifact) -> Sequence[Mapping[str, Any]]:
+    """What was asked of the stitcher, as `seamline.editing.edit.PlannedEdit.parameters` says it."""
+    return stitched.recipe.parameters["edits"]
+
+
+def _edit_request(bundle: Bundle, edit: Mapping[str, Any], seconds: npt.NDArray[np.float64]) -> EditRequest:
+    """One edit, with its strength in each of the frames, which are shown at `seconds` (n,)."""
+    keyframes = [(moment, strength) for moment, strength in edit["keyframes"]]
+    text = edit["text"]
+    return EditRequest(
+        name=f"{text['neutral']} → {text['target']}" if text else edit["name"],
+        strength=strength_at(keyframes, seconds) if len(keyframes) > 1 else keyframes[0][1],
+        # No attribute says what two texts ask for.
+        attribute=None if text else _column_of(bundle, bundle.edits[edit["name"]].attribute),
+    )
+
+
+def _column_of(bundle: Bundle, attribute: str) -> int | None:
+    """Where the attribute network has an attribute; None if it does not read it."""
     network = bundle.manifest.networks.get("attributes")
     names = network.config["names"] if network else []
-    columns = {name: index for index, name in enumerate(names)} if isinstance(names, list) else {}
-    return [
-        EditRequest(name=name, strength=strength, attribute=columns.get(bundle.edits[name].attribute))
-        for name, strength in edits
-    ]
+    return names.index(attribute) if isinstance(names, list) and attribute in names else None

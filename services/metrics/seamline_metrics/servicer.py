@@ -34,9 +34,7 @@ class MetricsServicer(MetricsServiceServicer):
             return _result(scores, job)
 
         async for event in run_stage(context, "score", work, self._executor):
-            yield (
-                ScoreResponse(progress=event) if isinstance(event, Progress) else ScoreResponse(result=event)
-            )
+            yield (ScoreResponse(progress=event) if isinstance(event, Progress) else ScoreResponse(result=event))
 
 
 def _result(scores: Scores, job: Job) -> ScoreResult:

@@ -20,8 +20,9 @@ class EditRequest:
     """One edit that was asked for, and where its attribute stands in the network's output."""
 
     name: str
-    strength: float
-    attribute: int | None
+    strength: float | Array
+    """One for the whole video, or (n,) for each of its edited frames, in the order of the scores."""
+    attribute: int | None = None
     """Column of the attribute network; None if the bundle does not read this attribute."""
 
 
@@ -60,6 +61,7 @@ def summarize(tracks: Mapping[int, Measures], edits: Sequence[EditRequest]) -> d
             "per_frame": {"naive": _column([naive]), "stitched": _column([stitched])},
         },
         "edit_effect": {edit.name: effect for edit in edits if (effect := _effect(measures, edit))},
+        "strengths": {edit.name: _column([edit.strength]) for edit in edits if isinstance(edit.strength, np.ndarray)},
         "geometry": {edit.name: moved for edit in edits if (moved := _geometry(measures, edit))},
     }
 
@@ -73,14 +75,16 @@ def _tg_id(parts: Sequence[Consistency]) -> float:
 
 
 def _effect(measures: Sequence[Measures], edit: EditRequest) -> dict[str, Any] | None:
-    """How far the attribute moved the way asked, in its standard deviations."""
-    if edit.attribute is None or edit.strength == 0:
+    """How far the attribute moved the way asked, in its standard deviations; where nothing is asked it has no way."""
+    if edit.attribute is None or not np.any(edit.strength):
         return None
-    moved = [(m.edited_attributes - m.source_attributes)[:, edit.attribute] for m in measures]
-    change = np.concatenate(moved) * np.sign(edit.strength)
+    moved = np.concatenate([(m.edited_attributes - m.source_attributes)[:, edit.attribute] for m in measures])
+    way = np.broadcast_to(np.sign(edit.strength), moved.shape)
+    asked = way != 0
+    change = np.where(asked, moved * way, np.nan)
     return {
-        "mean": _round(change.mean()),
-        "share_of_frames": _round((change > 0).mean()),
+        "mean": _round(change[asked].mean()),
+        "share_of_frames": _round((change[asked] > 0).mean()),
         "per_frame": _column([change]),
     }
 
@@ -91,8 +95,7 @@ def _geometry(measures: Sequence[Measures], edit: EditRequest) -> dict[str, floa
         return None
     column = geometry.NAMES.index(edit.name)
     source, edited = (
-        np.concatenate([getattr(m, f"{which}_geometry")[:, column] for m in measures])
-        for which in ("source", "edited")
+        np.concatenate([getattr(m, f"{which}_geometry")[:, column] for m in measures]) for which in ("source", "edited")
     )
     return {"source": _round(source.mean()), "edited": _round(edited.mean())}
 

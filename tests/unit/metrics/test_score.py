@@ -44,6 +44,19 @@ def test_scores_every_edited_frame(store, bundle):
     assert set(job.seconds) == {"measure", "compare"}
 
 
+def test_strengths_over_time_are_those_of_the_frames_moments(store, bundle):
+    alignment = put_alignment(store, bundle, hidden=(2,))
+    edits = [("smile", [(0.0, -1.0), (0.36, 2.0)]), ("age", 1.0)]
+    stitched = [put_stitched(store, alignment, (0, 10), edits=edits)]
+    values = score(store, bundle, alignment, stitched, Job("score")).values
+    assert set(values["strengths"]) == {"smile"}
+    strengths = values["strengths"]["smile"]
+    assert len(strengths) == 9
+    assert (strengths[0], strengths[-1]) == pytest.approx((-1.0, 2.0))  # frame 9 is shown at 0.36 s
+    assert strengths == sorted(strengths)
+    assert set(values["edit_effect"]) == {"smile", "age"}
+
+
 def test_ranges_in_any_order_give_the_frames_in_order(store, bundle):
     alignment, stitched = _edit(store, bundle)
     values = score(store, bundle, alignment, stitched[::-1], Job("score")).values

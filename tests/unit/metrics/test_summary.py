@@ -51,10 +51,24 @@ def test_the_effect_is_positive_the_way_asked(strength, sign):
     assert len(effect["per_frame"]) == 4
 
 
+def test_a_strength_over_time_has_a_way_of_its_own_in_every_frame():
+    asked = EditRequest(name="smile", strength=np.array([-1.0, 0.0, 0.5, 2.0]), attribute=0)
+    scores = summarize({0: _measures(attribute_change=0.5)}, [asked])
+    assert scores["strengths"] == {"smile": [-1.0, 0.0, 0.5, 2.0]}
+    effect = scores["edit_effect"]["smile"]
+    assert effect["per_frame"] == [pytest.approx(-0.5, abs=1e-5), None, *[pytest.approx(0.5, abs=1e-5)] * 2]
+    assert effect["mean"] == pytest.approx(0.5 / 3, abs=1e-5)
+    assert effect["share_of_frames"] == pytest.approx(2 / 3, abs=1e-5)
+
+
+def test_where_nothing_is_ever_asked_there_is_no_effect():
+    still = EditRequest(name="smile", strength=np.zeros(4), attribute=0)
+    assert summarize({0: _measures()}, [still])["edit_effect"] == {}
+
+
 def test_an_attribute_that_the_bundle_cannot_read_has_no_effect_figure():
     scores = summarize({0: _measures()}, [EditRequest(name="hat", strength=1.0, attribute=None)])
-    assert scores["edit_effect"] == {}
-    assert scores["geometry"] == {}
+    assert scores["edit_effect"] == scores["geometry"] == scores["strengths"] == {}
 
 
 def test_geometry_is_given_for_the_edits_it_witnesses():
