@@ -1,4 +1,4 @@
-"""Reading and writing what the inverter makes: the pivots of each track and the generator tuned to them."""
+"""Reading and writing what the inverter makes: the pivots of each track, and the generator that draws from them."""
 
 from collections.abc import Mapping
 
@@ -47,12 +47,14 @@ class Inversion:
         return tensors["frames"].numpy().astype(np.int32), tensors["pivots"]
 
     def tune(self, generator: Generator, track: int) -> Generator:
-        """Gives a generator of the same bundle the weights tuned to a track.
+        """Gives a generator of the same bundle the weights made for a track; without any it stays as it is.
 
         Raises:
             InvalidInput: they do not fit it.
         """
         name = generator_part(track)
+        if name not in self.artifact.parts:
+            return generator
         tuned = safetensors.torch.load(self.artifact.read_part(name))
         parameters = dict(generator.synthesis.named_parameters())
         if {key: value.shape for key, value in tuned.items()} != {
@@ -85,5 +87,5 @@ def pivots_part(track: int) -> str:
 
 
 def generator_part(track: int) -> str:
-    """Name of the part with a track's tuned weights."""
+    """Name of the part with a track's own weights; absent when the codes alone were found."""
     return f"generator-{track}.safetensors"

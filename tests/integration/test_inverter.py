@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from seamline_inverter import track_inversion
+from seamline_inverter import checkpoint
 from seamline_inverter.config import InverterConfig
 from seamline_inverter.servicer import InverterServicer
 
@@ -83,7 +83,7 @@ async def test_inverts_and_tells_of_its_progress(store: Store, bundle: Bundle) -
 async def test_a_call_that_was_given_up_goes_on_when_repeated(
     store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(track_inversion, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
     message = request(put_alignment(store, bundle), max_passes=10)
     async with serving(store, bundle) as stub:
         async with aclosing(call_stage(stub.Invert, message, "inverter:1", retry=AT_ONCE)) as events:

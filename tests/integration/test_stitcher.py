@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 from seamline_inverter.inversion import invert
+from seamline_inverter.options import InversionConfig
 from seamline_inverter.pivotal_tuning import TuningConfig
 from seamline_stitcher.config import StitcherConfig
 from seamline_stitcher.servicer import StitcherServicer
@@ -59,7 +60,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
     bundle, url = tiny_bundle(folder / "bundles"), f"file://{folder}/store"
     store = open_store(url)
     alignment = put_alignment(store, bundle)
-    inversion = invert(store, bundle, alignment, TuningConfig(max_passes=1, batch_size=4), Job("invert")).ref
+    config = InversionConfig(tuning=TuningConfig(max_passes=1, batch_size=4))
+    inversion = invert(store, bundle, alignment, config, Job("invert")).ref
     return Ready(url, store, bundle, alignment, inversion)
 
 

@@ -3,6 +3,7 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,6 +77,26 @@ class TrackCrops:
         group = self._group(visit, seed)
         crops = self._hold(group, self._group(min(visit + 1, visits - 1), seed)).result()
         return torch.cat([self._places[number] for number in group]), crops
+
+    def spread(self, count: int) -> tuple[Tensor, Frames]:
+        """Reads crops spread evenly over the track, from one range after another.
+
+        Args:
+            count: how many; all, if there are not so many.
+
+        Returns:
+            Where the k crops stand among the n, (k,) int64, ascending, and the crops (k, R, R, 3).
+
+        Raises:
+            NotFound, DigestMismatch, StoreUnavailable: as `Alignment.crops`.
+        """
+        wanted = torch.linspace(0, len(self.frames) - 1, min(count, len(self.frames))).round().long()
+        found: list[Frames] = []
+        for number, places in enumerate(self._places):
+            here = wanted[torch.isin(wanted, places)] - places[0]
+            if len(here):
+                found.append(self._read((number,))[here.numpy()])
+        return wanted, np.concatenate(found)
 
     def _group(self, visit: int, seed: int | None) -> _Group:
         turn, place = divmod(visit, self.groups)

@@ -1,19 +1,19 @@
-"""The invert stage: alignment in, codes and a tuned generator for each track out."""
+"""The invert stage: alignment in, codes and a generator for each track out."""
 
 from dataclasses import asdict, dataclass
 
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
 from seamline.errors import Precondition
-from seamline.inversion import generator_part, pivots_part
 from seamline.job import Job
 from seamline.storage.artifact import Artifact, ArtifactWriter, Recipe
 from seamline.storage.store import Store
 from seamline.v1.media_pb2 import ArtifactRef
-from seamline_inverter.pivotal_tuning import TuningConfig
+from seamline_inverter.options import InversionConfig, Method
+from seamline_inverter.prediction import hypernetwork_of
 from seamline_inverter.track_inversion import TrackFigures, TrackInversion
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,12 @@ class Inverted:
 
     @property
     def pivot_psnr_db(self) -> float:
-        """Mean over all crops, from the encoder alone."""
+        """Mean over all crops, from the pivots alone."""
         return sum(track.frames * track.pivot_psnr_db for track in self.tracks) / self._frames
 
     @property
     def psnr_db(self) -> float:
-        """Mean over all crops, after tuning."""
+        """Mean over all crops, in the end."""
         return sum(track.frames * track.psnr_db for track in self.tracks) / self._frames
 
     @property
@@ -38,18 +38,18 @@ class Inverted:
         return sum(track.frames for track in self.tracks)
 
 
-def invert(store: Store, bundle: Bundle, alignment: ArtifactRef, config: TuningConfig, job: Job) -> Inverted:
+def invert(store: Store, bundle: Bundle, alignment: ArtifactRef, config: InversionConfig, job: Job) -> Inverted:
     """Makes the inversion of an alignment, or returns the one that exists.
 
     Args:
         store: where the alignment lies and the inversion goes.
         bundle: the networks; the alignment must have been made with the same.
         alignment: reference to it.
-        config: how to tune.
+        config: how to invert it.
         job: told of progress, and asked whether to go on.
 
     Raises:
-        Precondition: the alignment was made with another bundle.
+        Precondition: the alignment was made with another bundle, or the bundle lacks the network that is asked for.
         NotFound, DigestMismatch, InvalidInput, StoreUnavailable: as `Artifact.open`.
         Cancelled: as `Job.check`.
     """
@@ -60,24 +60,30 @@ def invert(store: Store, bundle: Bundle, alignment: ArtifactRef, config: TuningC
             f"{bundle.name!r}; align the video again",
             field="alignment",
         )
+    if config.method is Method.HYPERSTYLE:
+        hypernetwork_of(bundle)
     recipe = Recipe(
         stage="invert",
         version=VERSION,
         inputs={"alignment": source.sha256, "bundle": bundle.digest},
-        parameters=asdict(config),
+        parameters=config.parameters,
     )
     writer = ArtifactWriter(store, recipe)
     if done := writer.finished():
         return Inverted(ref=done, tracks=_figures(Artifact.open(store, done, stage="invert")))
-    tracks = [track for track in source.tracks if track.visible_frames]
-    figures = [TrackInversion(store, recipe, writer, track.id, bundle, config, job).run(source) for track in tracks]
+    tracks = [
+        TrackInversion(store, recipe, writer, track.id, bundle, config, job)
+        for track in source.tracks
+        if track.visible_frames
+    ]
+    figures = [track.run(source) for track in tracks]
     meta = {
         "alignment_sha256": source.sha256,
         "bundle": bundle.name,
         "bundle_digest": bundle.digest,
         "tracks": [asdict(track) for track in figures],
     }
-    parts = [part(track.id) for track in tracks for part in (pivots_part, generator_part)]
+    parts = [part for track in tracks for part in track.parts]
     return Inverted(ref=writer.finish(meta, parts), tracks=figures)
 
 

@@ -8,13 +8,12 @@ from seamline.bundles import load_bundle
 from seamline.job import Job
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
-from seamline.tuning import settings
 from seamline.v1.inverter_pb2 import InvertRequest, InvertResponse, InvertResult
 from seamline.v1.inverter_pb2_grpc import InverterServiceServicer
 from seamline.v1.media_pb2 import Progress, Timing
 from seamline_inverter.config import InverterConfig
 from seamline_inverter.inversion import Inverted, invert
-from seamline_inverter.pivotal_tuning import TuningConfig
+from seamline_inverter.options import inversion_config
 
 
 class InverterServicer(InverterServiceServicer):
@@ -32,8 +31,8 @@ class InverterServicer(InverterServiceServicer):
 
         def work(job: Job) -> InvertResult:
             bundle = load_bundle(request.bundle, self._config.bundles_path, self._config.device)
-            tuning = settings(TuningConfig, bundle.defaults["invert"], request.options)
-            return _result(invert(self._store, bundle, request.alignment, tuning, job), job)
+            config = inversion_config(bundle.defaults["invert"], request.options)
+            return _result(invert(self._store, bundle, request.alignment, config, job), job)
 
         async for event in run_stage(context, "invert", work, self._executor):
             yield (InvertResponse(progress=event) if isinstance(event, Progress) else InvertResponse(result=event))

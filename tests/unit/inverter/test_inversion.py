@@ -5,13 +5,15 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from seamline_inverter import crops, track_inversion
+from seamline_inverter import checkpoint, crops
 from seamline_inverter.inversion import Inverted, invert
+from seamline_inverter.options import InversionConfig
 from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig
-from seamline_inverter.track_inversion import encode
+from seamline_inverter.pivots import encode
 
 from seamline.alignment import Alignment, Range
 from seamline.bundles import Bundle
@@ -25,7 +27,7 @@ from seamline.v1.media_pb2 import ArtifactRef, Progress
 from tests.fakes.alignment import put_alignment
 from tests.fakes.bundle import tiny_bundle
 
-CONFIG = TuningConfig(max_passes=4, learning_rate=3e-3, batch_size=4, seed=0, precision="bfloat16")
+TUNING = TuningConfig(max_passes=4, learning_rate=3e-3, batch_size=4, seed=0, precision="bfloat16")
 CROP_BYTES = 64 * 64 * 3
 
 
@@ -44,22 +46,30 @@ def alignment(store: Store, bundle: Bundle) -> ArtifactRef:
     return put_alignment(store, bundle, hidden=[5])
 
 
-class Recorder:
-    """A job that keeps what it was told and can be cancelled after so many messages of pivotal tuning."""
+def config_of(**changes: Any) -> InversionConfig:
+    """Pivotal tuning with some settings changed."""
+    return InversionConfig(tuning=replace(TUNING, **changes))
 
-    def __init__(self, cancel_at: int | None = None) -> None:
+
+CONFIG = config_of()
+
+
+class Recorder:
+    """A job that keeps what it was told and can be cancelled after so much of a step."""
+
+    def __init__(self, cancel_at: int | None = None, step: str = "pti") -> None:
         self.frames = 0
-        self._cancel_at, self._cancelled = cancel_at, threading.Event()
+        self._step, self._cancel_at, self._cancelled = step, cancel_at, threading.Event()
         self.job = Job("invert", on_progress=self._on_progress, cancelled=self._cancelled)
 
     def _on_progress(self, progress: Progress) -> None:
-        if progress.step == "pti":
+        if progress.step == self._step:
             self.frames = progress.done
             if self._cancel_at is not None and progress.done >= self._cancel_at:
                 self._cancelled.set()
 
 
-def run(store: Store, bundle: Bundle, alignment: ArtifactRef, config: TuningConfig = CONFIG) -> Inverted:
+def run(store: Store, bundle: Bundle, alignment: ArtifactRef, config: InversionConfig = CONFIG) -> Inverted:
     return invert(store, bundle, alignment, config, Job("invert"))
 
 
@@ -77,7 +87,7 @@ def test_pivots_are_the_encoders_codes_of_every_visible_crop(
 def test_the_stored_generator_draws_the_crops_as_well_as_it_says(
     store: Store, bundle: Bundle, alignment: ArtifactRef
 ) -> None:
-    inverted = run(store, bundle, alignment, replace(CONFIG, max_passes=12))
+    inverted = run(store, bundle, alignment, config_of(max_passes=12))
     written = Inversion.open(store, inverted.ref)
     generator = written.tune(bundle.generator(), 0)
     _, pivots = written.pivots(0)
@@ -91,8 +101,8 @@ def test_the_stored_generator_draws_the_crops_as_well_as_it_says(
 
 def test_stops_at_the_target(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:
     every = run(store, bundle, alignment)
-    target = replace(CONFIG, target_psnr_db=every.psnr_db - 0.1, max_passes=50)
-    assert run(store, bundle, alignment, target).tracks[0].passes <= CONFIG.max_passes
+    target = config_of(target_psnr_db=every.psnr_db - 0.1, max_passes=50)
+    assert run(store, bundle, alignment, target).tracks[0].passes <= TUNING.max_passes
 
 
 def test_a_second_call_does_nothing_and_gives_the_same(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:
@@ -110,11 +120,11 @@ def test_same_inputs_give_the_same_bytes(tmp_path: Path, bundle: Bundle) -> None
 def test_a_cancelled_call_goes_on_with_the_group_it_was_in(
     store: Store, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(track_inversion, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr("seamline.job.MIN_PROGRESS_INTERVAL", 0.0)
     monkeypatch.setattr(crops, "MOST_BYTES", 4 * CROP_BYTES)
     alignment = put_alignment(store, bundle)
-    config = replace(CONFIG, batch_size=2)
+    config = config_of(batch_size=2)
     updates: list[int] = []
     update = PivotalTuning.update
 
@@ -137,7 +147,7 @@ def test_a_cancelled_call_goes_on_with_the_group_it_was_in(
 @pytest.mark.parametrize(
     ("together", "config"),
     [
-        pytest.param(10, CONFIG, id="a short clip, shuffled batches"),
+        pytest.param(10, TUNING, id="a short clip, shuffled batches"),
         pytest.param(4, TuningConfig(max_passes=2, learning_rate=3e-3), id="any clip, as published"),
     ],
 )
@@ -147,7 +157,7 @@ def test_is_what_tuning_with_all_crops_in_memory_is(
     ranges = [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
     monkeypatch.setattr(crops, "MOST_BYTES", together * CROP_BYTES)
     alignment = put_alignment(store, bundle, ranges=ranges)
-    written = Inversion.open(store, run(store, bundle, alignment, config).ref)
+    written = Inversion.open(store, run(store, bundle, alignment, InversionConfig(tuning=config)).ref)
     _, pivots = written.pivots(0)
     images = to_images(Alignment.open(store, alignment).crops(0), bundle.device)
     expected = PivotalTuning(bundle.generator(), bundle.module("perceptual"), config)
@@ -175,7 +185,7 @@ def test_memory_does_not_grow_with_the_video(store: Store, bundle: Bundle, monke
         return pixels
 
     monkeypatch.setattr(Alignment, "crops", counted)
-    run(store, bundle, alignment, replace(CONFIG, max_passes=2))
+    run(store, bundle, alignment, config_of(max_passes=2))
     assert len(read) <= (1 + 2) * 40 / 4  # one look for the codes and one for each pass
     assert most <= 2 * 4  # frames of the group in hand and of the next
 
@@ -197,7 +207,7 @@ def test_refuses_an_alignment_of_another_bundle(
 
 
 def test_says_that_the_tuning_diverged(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:
-    hot = replace(CONFIG, l2_weight=1e39)  # more than float32 holds
+    hot = config_of(l2_weight=1e39)  # more than float32 holds
     with pytest.raises(InvalidInput, match="diverged"):
         run(store, bundle, alignment, hot)
 
