@@ -1,9 +1,9 @@
-"""The commands: edit, edits, serve."""
+"""The commands: edit, preview, edits, benchmark, serve."""
 
 import asyncio
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -13,23 +13,30 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seamline.bundles import EditSpec, load_bundle
+from seamline.bundles import load_bundle
+from seamline.cli import options
+from seamline.cli.ablations import benchmark_app
 from seamline.cli.arguments import (
-    Landmarks,
+    AskedEdits,
     bundles_directory,
     cache_directory,
+    check_directory,
     check_files,
     parse_edits,
 )
+from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots
 from seamline.cli.edit import EditJob, edit_file
+from seamline.cli.edits_page import write_edits_page
+from seamline.cli.options import console
+from seamline.cli.preview import PreviewJob, preview_file
 from seamline.cli.progress import StageBars
-from seamline.cli.session import local_deployment, opened
+from seamline.cli.session import check_here, find_abilities, local_deployment, opened
 from seamline.cli.summary import figures_table
-from seamline.client import Client
+from seamline.cli.sweep import sweep_files, sweep_jobs
 from seamline.deployment import Deployment
 from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition, SeamlineError
-from seamline.v1.editor_pb2 import EditInfo
-from seamline.video import probe
+from seamline.v1.editor_pb2 import ListEditsResponse
+from seamline.v1.media_pb2 import EditMethod
 
 BAD_INPUT = (InvalidInput, NotFound, Precondition, DigestMismatch)
 """What another call would not mend: exit status 2."""
@@ -41,76 +48,134 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(stderr=True)
-
-Bundle = Annotated[str, typer.Option("--bundle", help="Installed bundle; the default one if left out.")]
-Editor = Annotated[
-    str,
-    typer.Option("--editor", envvar="SEAMLINE_EDITOR", help="host:port of an editor; left out, one is started here."),
-]
-StoreUrl = Annotated[
-    str,
-    typer.Option("--store", envvar="SEAMLINE_STORE", help="file:///dir or s3://bucket/prefix?endpoint=…"),
-]
+app.add_typer(benchmark_app, name="benchmark")
 
 
 @app.command()
 def edit(
-    video: Annotated[Path, typer.Argument(help="The source video.")],
-    edits: Annotated[list[str], typer.Option("--edit", help="name=strength, as `seamline edits` lists.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The edited video; figures go beside it as .json.")],
+    video: options.Video,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The edited video, its figures beside it as .json; a directory for a sweep."),
+    ],
+    edits: options.Edits = None,
+    text: options.Text = None,
+    beta: options.Beta = None,
+    strength: options.Strength = None,
+    inversion: options.InversionOption = Inversion.PTI,
+    pivots: options.PivotsOption = Pivots.E4E,
+    locality: options.Locality = False,
+    blend: options.BlendOption = Blending.STITCH,
+    preset: options.PresetOption = None,
+    landmarks: options.LandmarksOption = Landmarks.BUNDLE,
     report: Annotated[
         Path | None, typer.Option("--report", help="The report; beside the video as .html if left out.")
     ] = None,
-    bundle: Bundle = "",
-    landmarks: Annotated[Landmarks, typer.Option("--landmarks", help="Who finds the faces.")] = Landmarks.BUNDLE,
-    stitching: Annotated[bool, typer.Option(help="Without it the edit is pasted back as it is, seam and all.")] = True,
-    editor: Editor = "",
-    store: StoreUrl = "",
+    bundle: options.Bundle = "",
+    editor: options.Editor = "",
+    store: options.StoreUrl = "",
 ) -> None:
     """Edit the face in a video."""
-    job = EditJob(
-        source=video,
-        out=out,
-        report=report or out.with_suffix(".html"),
-        edits=parse_edits(edits),
+    asked = parse_edits(edits or [], text, beta, strength)
+    choices = Choices(
         bundle=bundle,
-        landmarks=landmarks.to_proto(),
-        stitching=stitching,
+        landmarks=landmarks,
+        inversion=inversion,
+        pivots=pivots,
+        locality=locality,
+        blend=blend,
+        preset=preset,
     )
-    check_files(video, [job.out, job.figures, job.report])
-    if not editor:  # said at once, before five services start
-        load_bundle(bundle, bundles_directory()).check_edits(list(job.edits.items()))
-        probe(video)
+    if asked.strengths:
+        _sweep(video, out, report, asked, choices, editor, store)
+    else:
+        (variant,) = asked.variants()
+        report = report or out.with_suffix(".html")
+        _edit_one(EditJob(source=video, out=out, report=report, variant=variant, choices=choices), editor, store)
+
+
+def _edit_one(job: EditJob, editor: str, store: str) -> None:
+    check_files(job.source, job.files)
+    check_here(editor, job.source, [job.variant], job.choices)
     with opened(editor, store, console) as session, StageBars(console) as bars:
         figures = asyncio.run(edit_file(job, session, bars))
     console.print(figures_table(figures))
-    for path in (job.out, job.figures, job.report):
-        typer.echo(path)
+    _tell(job.files)
 
 
-@app.command(name="edits")
-def list_edits(bundle: Bundle = "", editor: Editor = "") -> None:
-    """List what a bundle can do."""
-    table = Table("edit", "strength", "what it does", box=None, pad_edge=False)
-    listed: Iterable[EditInfo | EditSpec] = (
-        asyncio.run(_remote_edits(editor, bundle))
-        if editor
-        else load_bundle(bundle, bundles_directory()).edits.values()
-    )
-    for each in listed:
-        strengths = f"{each.min_strength:+g} to {each.max_strength:+g}"
-        table.add_row(escape(each.name), strengths, escape(each.description))
-    Console().print(table)
-
-
-async def _remote_edits(editor: str, bundle: str) -> Iterable[EditInfo]:
-    async with Client(editor) as client:
-        return (await client.list_edits(bundle)).edits
+def _sweep(
+    video: Path, out: Path, report: Path | None, asked: AskedEdits, choices: Choices, editor: str, store: str
+) -> None:
+    if report is not None:
+        raise InvalidInput("a sweep writes a report beside each of its videos; leave --report out", field="--report")
+    check_directory(out)
+    jobs = sweep_jobs(video, out, asked.variants(), choices)
+    check_files(video, [path for job in jobs for path in job.files])
+    check_here(editor, video, [job.variant for job in jobs], choices)
+    with opened(editor, store, console) as session:
+        index = sweep_files(jobs, session, console)
+    _tell([job.out for job in jobs] + [index])
 
 
 @app.command()
-def serve(store: StoreUrl = "") -> None:
+def preview(
+    video: options.Video,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The contact sheet, a PNG.")],
+    edits: options.Edits = None,
+    text: options.Text = None,
+    beta: options.Beta = None,
+    strength: options.Strength = None,
+    frames: Annotated[int, typer.Option("--frames", min=1, max=256, help="Frames to show, evenly spread.")] = 3,
+    inversion: options.InversionOption = Inversion.PTI,
+    pivots: options.PivotsOption = Pivots.E4E,
+    locality: options.Locality = False,
+    preset: options.PresetOption = None,
+    landmarks: options.LandmarksOption = Landmarks.BUNDLE,
+    bundle: options.Bundle = "",
+    editor: options.Editor = "",
+    store: options.StoreUrl = "",
+) -> None:
+    """Draw a sheet of what edits would look like: a row for each frame, a column for each strength of a sweep."""
+    choices = Choices(
+        bundle=bundle, landmarks=landmarks, inversion=inversion, pivots=pivots, locality=locality, preset=preset
+    )
+    asked = parse_edits(edits or [], text, beta, strength)
+    job = PreviewJob(source=video, out=out, asked=asked, frames=frames, choices=choices)
+    check_files(video, [out])
+    check_here(editor, video, asked.variants(), choices)
+    with opened(editor, store, console) as session, StageBars(console) as bars:
+        asyncio.run(preview_file(job, session, bars))
+    _tell([out])
+
+
+@app.command(name="edits")
+def list_edits(
+    bundle: options.Bundle = "",
+    html: Annotated[Path | None, typer.Option("--html", help="A page with a picture of every edit.")] = None,
+    editor: options.Editor = "",
+) -> None:
+    """List what a bundle can do."""
+    if html:
+        write_edits_page(html, load_bundle(bundle, bundles_directory()))
+        _tell([html])
+        return
+    listed = find_abilities(editor, bundle)
+    Console().print(_edits_table(listed))
+    inversions = ", ".join(way.value for way in Inversion if way.to_proto() in listed.inversions)
+    Console().print(f"\nedits by text: {'yes' if listed.text else 'no'}\ninversions: {inversions}")
+
+
+def _edits_table(listed: ListEditsResponse) -> Table:
+    table = Table("edit", "strength", "what it does", "also by", box=None, pad_edge=False)
+    for each in listed.edits:
+        strengths = f"{each.min_strength:+g} to {each.max_strength:+g}"
+        transformer = EditMethod.EDIT_METHOD_LATENT_TRANSFORMER in each.methods
+        table.add_row(escape(each.name), strengths, escape(each.description), ":lt" if transformer else "")
+    return table
+
+
+@app.command()
+def serve(store: options.StoreUrl = "") -> None:
     """Run all services on this machine until Ctrl-C."""
     url = store or (cache_directory() / "store").as_uri()
     with local_deployment(url, console) as deployment, suppress(KeyboardInterrupt):
@@ -125,6 +190,11 @@ def _endpoints(deployment: Deployment) -> Table:
     for name, service in deployment.services.items():
         table.add_row(name, service.endpoint, f"http://127.0.0.1:{service.metrics_port}/metrics")
     return table
+
+
+def _tell(paths: Sequence[Path]) -> None:
+    for path in paths:
+        typer.echo(path)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """An editor to talk to: one that runs elsewhere, or one started here with all its stages."""
 
+import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from seamline.cli.arguments import cache_directory
+from seamline.bundles import load_bundle
+from seamline.cli.arguments import NamedEdits, bundles_directory, cache_directory
+from seamline.cli.choices import Choices
+from seamline.client import Client
+from seamline.client.abilities import abilities, check_inversion
 from seamline.deployment import Deployment
+from seamline.editing.edit import planned
 from seamline.errors import InvalidInput
 from seamline.storage import Store, open_store
+from seamline.v1.editor_pb2 import ListEditsResponse
+from seamline.video import probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +32,37 @@ class Session:
     store: Store
     check: Callable[[], None] = lambda: None
     """Raises ServiceUnavailable once a service that was started here has ended: nobody else would start it again."""
+
+
+def check_here(editor: str, source: Path, variants: Sequence[NamedEdits], choices: Choices) -> None:
+    """Says at once, before five services start, what cannot be done; an editor that runs is left to say it.
+
+    Raises:
+        InvalidInput, UnknownEdit, NotFound, Precondition: as the editor would.
+        UnreadableVideo: the source is not a video.
+    """
+    if editor:
+        return
+    bundle = load_bundle(choices.bundle, bundles_directory())
+    for variant in variants:
+        planned(variant.edits, bundle)
+    check_inversion(choices.invert_options(), bundle)
+    probe(source)
+
+
+def find_abilities(editor: str, bundle: str) -> ListEditsResponse:
+    """What a bundle can do: an editor's, or one that is installed here.
+
+    Raises:
+        NotFound: no such bundle.
+        ServiceUnavailable: the editor does not answer.
+    """
+    return asyncio.run(_listed(editor, bundle)) if editor else abilities(load_bundle(bundle, bundles_directory()))
+
+
+async def _listed(editor: str, bundle: str) -> ListEditsResponse:
+    async with Client(editor) as client:
+        return await client.list_edits(bundle)
 
 
 @contextmanager

@@ -1,28 +1,35 @@
 """The figures of an edit, as they are written to JSON and shown on the terminal; docs/api.md lists them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
+from seamline.cli.choices import Choices
 from seamline.cli.progress import STAGES
 from seamline.v1.editor_pb2 import EditVideoResult
+from seamline.v1.media_pb2 import Edit, EditMethod
 
 
-def summarize(result: EditVideoResult, scores: Mapping[str, Any], edits: Mapping[str, float]) -> dict[str, Any]:
+def summarize(
+    result: EditVideoResult, scores: Mapping[str, Any], edits: Sequence[Edit], choices: Choices
+) -> dict[str, Any]:
     """The figures of one edit.
 
     Args:
         result: of the editor's call.
         scores: the content of its score object.
-        edits: strengths by name, in the order given.
+        edits: in the order given.
+        choices: how it was made.
     """
     video, inversion, measured = result.video, result.inversion_figures, result.scores
     effects = {effect.name: effect.mean for effect in measured.edit_effects}
     stage_seconds = {stage: round(result.stage_seconds[stage], 3) for stage in STAGES}
     return {
         "bundle": result.bundle,
-        "edits": dict(edits),
+        "edits": {label(edit): _strength(edit) for edit in edits},
+        "methods": {label(edit): _method(edit) for edit in edits},
+        **choices.names(),
         "frames": video.frame_count,
         "edited_frames": len(scores["frames"]),
         "width": video.width,
@@ -36,7 +43,7 @@ def summarize(result: EditVideoResult, scores: Mapping[str, Any], edits: Mapping
         "inversion_psnr_db": inversion.psnr_db,
         "encoder_psnr_db": inversion.pivot_psnr_db,
         "seam_error": {"naive": measured.seam_error.naive, "stitched": measured.seam_error.stitched},
-        "edit_effect": effects.get(next(iter(edits), "")),
+        "edit_effect": effects.get(edits[0].name) if edits else None,
         "edit_effects": effects,
         "share_of_frames": {effect.name: effect.share_of_frames for effect in measured.edit_effects},
         "geometry": scores["geometry"],
@@ -47,6 +54,23 @@ def summarize(result: EditVideoResult, scores: Mapping[str, Any], edits: Mapping
     }
 
 
+def label(edit: Edit) -> str:
+    """What the figures call an edit: its name, or its texts."""
+    return edit.name or f"{edit.text.neutral} → {edit.text.target}"
+
+
+def _strength(edit: Edit) -> float | list[list[float]]:
+    """The strength, or [seconds, strength] of every keyframe."""
+    return [[keyframe.seconds, keyframe.strength] for keyframe in edit.keyframes] or edit.strength
+
+
+def _method(edit: Edit) -> str:
+    if edit.HasField("text"):
+        return "text"
+    transformer = edit.method == EditMethod.EDIT_METHOD_LATENT_TRANSFORMER
+    return "latent-transformer" if transformer else "direction"
+
+
 def figures_table(figures: Mapping[str, Any]) -> Table:
     """The figures that matter most, for the terminal."""
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -55,8 +79,8 @@ def figures_table(figures: Mapping[str, Any]) -> Table:
     seam = figures["seam_error"]
     table.add_row("frames", f"{figures['edited_frames']} of {figures['frames']} edited")
     table.add_row("TL-ID, TG-ID", f"{figures['tl_id']:.4f}, {figures['tg_id']:.4f} (1 is ideal)")
-    table.add_row("inversion", f"{figures['inversion_psnr_db']:.1f} dB")
-    table.add_row("seam", f"{seam['naive']:.4f} pasted back, {seam['stitched']:.4f} stitched")
+    table.add_row("inversion", f"{figures['inversion_psnr_db']:.1f} dB by {figures['inversion']}")
+    table.add_row("seam", f"{seam['naive']:.4f} pasted back, {seam['stitched']:.4f} by {figures['blend']}")
     for name, effect in figures["edit_effects"].items():
         table.add_row(f"{name} moved", f"{effect:+.2f} deviations the way asked")
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in figures["stage_seconds"].items())

@@ -1,6 +1,6 @@
 """The client of the editor service: what a product backend uses."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Self
 
 import grpc
@@ -12,8 +12,11 @@ from seamline.v1 import editor_pb2
 from seamline.v1.aligner_pb2 import AlignOptions
 from seamline.v1.editor_pb2_grpc import EditorServiceStub
 from seamline.v1.inverter_pb2 import InvertOptions
-from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress
+from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress, Variant
 from seamline.v1.stitcher_pb2 import StitchOptions
+
+Edits = Mapping[str, float] | Sequence[Edit]
+"""Edits that are applied together: {"smile": 2.0}, or messages, which can do more."""
 
 
 class Client:
@@ -50,7 +53,7 @@ class Client:
     def edit_video(
         self,
         video: ArtifactRef,
-        edits: Mapping[str, float],
+        edits: Edits,
         *,
         bundle: str = "",
         align: AlignOptions | None = None,
@@ -62,7 +65,8 @@ class Client:
 
         Args:
             video: the source, already in the object store.
-            edits: strength of each edit by name, as `list_edits` gives them.
+            edits: strength of each edit by name, as `list_edits` gives them; or messages, for strengths over time,
+                texts and methods.
             bundle: name of an installed bundle; empty for the default.
             align, invert, stitch: options of the stages; None for the defaults.
             timeout: seconds for the whole edit; None for as long as it takes.
@@ -73,15 +77,47 @@ class Client:
         request = editor_pb2.EditVideoRequest(
             video=video,
             bundle=bundle,
-            edits=[Edit(name=name, strength=strength) for name, strength in edits.items()],
+            edits=as_messages(edits),
             align=align,
             invert=invert,
             stitch=stitch,
         )
         return call_stage(self._stub.EditVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
 
+    def preview_video(
+        self,
+        video: ArtifactRef,
+        variants: Sequence[Edits],
+        *,
+        frame_count: int = 0,
+        bundle: str = "",
+        align: AlignOptions | None = None,
+        invert: InvertOptions | None = None,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Progress | editor_pb2.PreviewVideoResult, None]:
+        """Yields the stages' Progress, then the PreviewVideoResult, whose sheet shows what edits would look like.
+
+        Args:
+            video: the source, already in the object store.
+            variants: the sheet's columns, after the source's.
+            frame_count: its rows; 0 for 3.
+            bundle, align, invert, timeout: as in `edit_video`, which then need not align and invert again.
+
+        Raises:
+            SeamlineError: what a stage raised, of the same type.
+        """
+        request = editor_pb2.PreviewVideoRequest(
+            video=video,
+            bundle=bundle,
+            variants=[Variant(edits=as_messages(edits)) for edits in variants],
+            frame_count=frame_count,
+            align=align,
+            invert=invert,
+        )
+        return call_stage(self._stub.PreviewVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
+
     async def list_edits(self, bundle: str = "") -> editor_pb2.ListEditsResponse:
-        """The name of the bundle, resolved, and its edits with the strengths that they accept.
+        """The name of the bundle, resolved, its edits with strengths and methods, and its ways to invert.
 
         Raises:
             NotFound: no such bundle.
@@ -97,3 +133,10 @@ class Client:
             raise error_from_call(error, self._endpoint) from None
         finally:
             call.cancel()
+
+
+def as_messages(edits: Edits) -> list[Edit]:
+    """The edits as requests have them."""
+    if isinstance(edits, Mapping):
+        return [Edit(name=name, strength=strength) for name, strength in edits.items()]
+    return list(edits)

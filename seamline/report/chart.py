@@ -78,9 +78,7 @@ def line_chart(
         note=note,
         lines=[Line(name=name, runs=_runs(frames, values, x, y)) for name, values in series.items()],
         x_ticks=[Tick(at=round(x(frame), 1), label=str(frame)) for frame in _frame_ticks(first, last)],
-        y_ticks=[
-            Tick(at=round(y(value), 1), label=f"{value:.{digits}f}") for value, digits in _ticks(low, high)
-        ],
+        y_ticks=[Tick(at=round(y(value), 1), label=f"{value:.{digits}f}") for value, digits in _ticks(low, high)],
         reference=None if reference is None else round(y(reference), 1),
     )
 
@@ -91,9 +89,7 @@ def _bounds(values: Sequence[float], floor_at: float | None) -> tuple[float, flo
     return (low - margin if floor_at is None else min(floor_at, low)), high + margin
 
 
-def _runs(
-    frames: Sequence[int], values: Values, x: Callable[[int], float], y: Callable[[float], float]
-) -> list[str]:
+def _runs(frames: Sequence[int], values: Values, x: Callable[[int], float], y: Callable[[float], float]) -> list[str]:
     """Points of each unbroken run of neighbouring frames."""
     runs: list[list[str]] = []
     previous = None

@@ -5,19 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from seamline.report import chart
 from seamline.report.chart import Chart, line_chart
 from seamline.report.pictures import FramePair, SeamCrops
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("seamline.report", "."),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+from seamline.report.templates import render
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +38,9 @@ def write_report(
         pairs: frames before and after.
         seam: crops before and after stitching tuning.
     """
-    page = _TEMPLATES.get_template("report.html.j2").render(
-        title=", ".join(f"{name} {strength:+g}" for name, strength in figures["edits"].items()),
+    page = render(
+        "report.html.j2",
+        title=edits_title(figures["edits"]),
         figures=figures,
         charts=_charts(scores),
         plot=chart,
@@ -57,6 +49,17 @@ def write_report(
         seam=seam,
     )
     path.write_text(page, encoding="utf-8")
+
+
+def edits_title(edits: Mapping[str, Any]) -> str:
+    """Says what was asked for, from the figures' edits: a strength each, or [seconds, strength] of its keyframes."""
+    return ", ".join(f"{name} {_strength_text(strength)}" for name, strength in edits.items())
+
+
+def _strength_text(strength: float | Sequence[Sequence[float]]) -> str:
+    if isinstance(strength, int | float):
+        return f"{strength:+g}"
+    return " → ".join(f"{value:+g} at {seconds:g} s" for seconds, value in strength)
 
 
 def _charts(scores: Mapping[str, Any]) -> list[Chart]:
@@ -93,6 +96,16 @@ def _charts(scores: Mapping[str, Any]) -> list[Chart]:
                 frames,
                 effects,
                 note="How far each frame moved the way asked, in standard deviations of the attribute.",
+                floor_at=0.0,
+            )
+        )
+    if strengths := scores.get("strengths"):
+        charts.append(
+            line_chart(
+                "Strength",
+                frames,
+                strengths,
+                note="What was asked for in each frame, eased between the keyframes.",
                 floor_at=0.0,
             )
         )

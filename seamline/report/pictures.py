@@ -52,9 +52,7 @@ def pick_frames(numbers: Sequence[int], count: int = 6) -> list[int]:
 def frame_pairs(source: Path, edited: Path, numbers: Sequence[int]) -> list[FramePair]:
     """The same frames of both videos; numbers ascending, from 0."""
     before, after = (_frames(path, numbers) for path in (source, edited))
-    return [
-        FramePair(number=n, source=before[n], edited=after[n]) for n in numbers if n in before and n in after
-    ]
+    return [FramePair(number=n, source=before[n], edited=after[n]) for n in numbers if n in before and n in after]
 
 
 def seam_crops(
@@ -69,18 +67,16 @@ def seam_crops(
     frame, track = scores["frames"][worst], scores["tracks"][worst]
     aligned = Alignment.open(store, alignment)
     stored = next(r for r in aligned.ranges if r[0] <= frame < r[1])
-    position = (
-        aligned.geometry(track).frames.tolist().index(frame) - aligned.geometry(track).within(stored).start
-    )
+    position = aligned.geometry(track).frames.tolist().index(frame) - aligned.geometry(track).within(stored).start
     for ref in stitched:
         part = Artifact.open(store, ref, "stitch")
         name = crops_part(track, stored).removeprefix("crops-")
         if f"stitched-{name}" in part.parts:
             return SeamCrops(
                 frame=frame,
-                source=_data_uri(aligned.crops(track, [stored])[position]),
-                naive=_data_uri(decode_frames(part.read_part(f"naive-{name}"))[position]),
-                stitched=_data_uri(decode_frames(part.read_part(f"stitched-{name}"))[position]),
+                source=data_uri(aligned.crops(track, [stored])[position]),
+                naive=data_uri(decode_frames(part.read_part(f"naive-{name}"))[position]),
+                stitched=data_uri(decode_frames(part.read_part(f"stitched-{name}"))[position]),
             )
     return None
 
@@ -89,10 +85,11 @@ def _frames(path: Path, numbers: Sequence[int]) -> dict[int, str]:
     """Data URIs of some frames, by number, read in one pass."""
     wanted = set(numbers)
     frames = read_frames(path, 0, max(wanted) + 1) if wanted else []
-    return {number: _data_uri(frame) for number, frame in enumerate(frames) if number in wanted}
+    return {number: data_uri(frame) for number, frame in enumerate(frames) if number in wanted}
 
 
-def _data_uri(image: Image) -> str:
+def data_uri(image: Image) -> str:
+    """A picture (H, W, 3) as a JPEG that a page can hold, reduced if it is wide."""
     height, width = image.shape[:2]
     if width > MAX_WIDTH:
         size = (MAX_WIDTH, round(height * MAX_WIDTH / width))

@@ -9,16 +9,18 @@ import grpc
 
 from seamline.bundles import Bundle, load_bundle
 from seamline.client import open_channel
+from seamline.client.abilities import abilities
 from seamline.job import Job
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
 from seamline.v1.aligner_pb2_grpc import AlignerServiceStub
 from seamline.v1.editor_pb2 import (
-    EditInfo,
     EditVideoRequest,
     EditVideoResponse,
     ListEditsRequest,
     ListEditsResponse,
+    PreviewVideoRequest,
+    PreviewVideoResponse,
 )
 from seamline.v1.editor_pb2_grpc import EditorServiceServicer
 from seamline.v1.inverter_pb2_grpc import InverterServiceStub
@@ -26,8 +28,11 @@ from seamline.v1.media_pb2 import Progress
 from seamline.v1.metrics_pb2_grpc import MetricsServiceStub
 from seamline.v1.stitcher_pb2_grpc import StitcherServiceStub
 from seamline_editor.config import EditorConfig
-from seamline_editor.edit import EditRun, Muxed, Stages, check_request
+from seamline_editor.edit import EditRun, Muxed
+from seamline_editor.preview import PreviewRun
 from seamline_editor.replicas import Persistence, Replicas
+from seamline_editor.request import check_edit, check_preview
+from seamline_editor.stages import Stages
 
 
 class EditorServicer(EditorServiceServicer):
@@ -51,7 +56,8 @@ class EditorServicer(EditorServiceServicer):
                     yield event
 
         bundle = await self._bundle(request.bundle)
-        check_request(request, bundle)
+        # A text's check reads the texts' network: not on the loop.
+        await asyncio.to_thread(check_edit, request, bundle)
         run = EditRun(request, bundle, self._stages, self._store, run_mux)
         async with aclosing(run.events()) as events:
             async for event in events:
@@ -61,21 +67,25 @@ class EditorServicer(EditorServiceServicer):
                     else EditVideoResponse(result=event)
                 )
 
+    async def PreviewVideo(  # noqa: N802
+        self, request: PreviewVideoRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncGenerator[PreviewVideoResponse, None]:
+        """Draws what some edits would look like."""
+        bundle = await self._bundle(request.bundle)
+        await asyncio.to_thread(check_preview, request, bundle)
+        async with aclosing(PreviewRun(request, bundle, self._stages).events()) as events:
+            async for event in events:
+                yield (
+                    PreviewVideoResponse(progress=event)
+                    if isinstance(event, Progress)
+                    else PreviewVideoResponse(result=event)
+                )
+
     async def ListEdits(  # noqa: N802
         self, request: ListEditsRequest, context: grpc.aio.ServicerContext
     ) -> ListEditsResponse:
         """What a bundle can do."""
-        bundle = await self._bundle(request.bundle)
-        edits = [
-            EditInfo(
-                name=edit.name,
-                description=edit.description,
-                min_strength=edit.min_strength,
-                max_strength=edit.max_strength,
-            )
-            for edit in bundle.edits.values()
-        ]
-        return ListEditsResponse(bundle=bundle.name, edits=edits)
+        return abilities(await self._bundle(request.bundle))
 
     async def _bundle(self, name: str) -> Bundle:
         return await asyncio.to_thread(load_bundle, name, self._config.bundles_path)
@@ -93,6 +103,7 @@ def connect(config: EditorConfig) -> Stages:
         align=replicas(config.aligner, lambda channel: AlignerServiceStub(channel).Align),
         invert=replicas(config.inverter, lambda channel: InverterServiceStub(channel).Invert),
         stitch=stitch,
+        preview=replicas(config.stitcher, lambda channel: StitcherServiceStub(channel).Preview),
         score=replicas(config.metrics, lambda channel: MetricsServiceStub(channel).Score),
         stitch_concurrency=config.stitch_concurrency or stitch.concurrency,
     )

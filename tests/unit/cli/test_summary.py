@@ -4,11 +4,12 @@ import json
 import pytest
 from rich.console import Console
 
+from seamline.cli.choices import Blending, Choices, Inversion
 from seamline.cli.progress import StageBars
 from seamline.cli.summary import figures_table, summarize
 from seamline.v1.editor_pb2 import EditVideoResult
 from seamline.v1.inverter_pb2 import InvertResult
-from seamline.v1.media_pb2 import Progress, VideoInfo
+from seamline.v1.media_pb2 import Edit, EditMethod, Keyframe, Progress, TextEdit, VideoInfo
 from seamline.v1.metrics_pb2 import EditEffect, ScoreResult, SeamError
 
 RESULT = EditVideoResult(
@@ -29,10 +30,17 @@ RESULT = EditVideoResult(
     step_seconds={"stitch.tune": 14.5},
 )
 SCORES = {"frames": list(range(40)), "geometry": {}}
+SMILE = Edit(name="smile", strength=2.0)
+AGE = Edit(name="age", strength=-1.0)
+GLASSES = Edit(text=TextEdit(neutral="face", target="face with glasses"), strength=4.0)
+
+
+def _figures(*edits, **choices):
+    return summarize(RESULT, SCORES, edits, Choices(**choices))
 
 
 def test_figures_are_those_of_the_result():
-    figures = summarize(RESULT, SCORES, {"smile": 2.0, "age": -1.0})
+    figures = _figures(SMILE, AGE)
     assert figures["frames"] == 50
     assert figures["edited_frames"] == 40
     assert figures["inversion_psnr_db"] == 31.0
@@ -45,13 +53,34 @@ def test_figures_are_those_of_the_result():
 
 
 def test_an_effect_that_the_bundle_cannot_measure_is_null():
-    assert summarize(RESULT, SCORES, {"hat": 1.0})["edit_effect"] is None
+    assert _figures(Edit(name="hat", strength=1.0))["edit_effect"] is None
+
+
+def test_a_strength_over_time_is_given_by_its_keyframes():
+    rising = Edit(name="smile", keyframes=[Keyframe(strength=0), Keyframe(seconds=1.5, strength=3)])
+    figures = _figures(rising, AGE)
+    assert figures["edits"] == {"smile": [[0.0, 0.0], [1.5, 3.0]], "age": -1.0}
+    json.dumps(figures, allow_nan=False)
+
+
+def test_a_text_has_no_effect_figure_of_its_own():
+    figures = _figures(GLASSES, SMILE)
+    assert figures["edits"] == {"face → face with glasses": 4.0, "smile": 2.0}
+    assert figures["edit_effect"] is None
+    assert figures["edit_effects"]["smile"] == 1.7
+
+
+def test_how_it_was_made_is_told():
+    transformed = Edit(name="age", strength=1.0, method=EditMethod.EDIT_METHOD_LATENT_TRANSFORMER)
+    figures = _figures(SMILE, transformed, GLASSES, inversion=Inversion.HYPERSTYLE, blend=Blending.POISSON)
+    assert (figures["inversion"], figures["pivots"], figures["blend"]) == ("hyperstyle", "e4e", "poisson")
+    assert list(figures["methods"].values()) == ["direction", "latent-transformer", "text"]
 
 
 def test_the_table_says_what_matters():
     text = io.StringIO()
-    Console(file=text, width=120).print(figures_table(summarize(RESULT, SCORES, {"smile": 2.0})))
-    for part in ("40 of 50", "0.9950", "31.0 dB", "0.0100 stitched", "+1.70", "-0.50", "stitch 15.0"):
+    Console(file=text, width=120).print(figures_table(_figures(SMILE)))
+    for part in ("40 of 50", "0.9950", "31.0 dB by pti", "0.0100 by stitch", "+1.70", "-0.50", "stitch 15.0"):
         assert part in text.getvalue()
 
 

@@ -11,7 +11,7 @@ from seamline.client import Client, Retry, open_channel
 from seamline.rpc.errors import abort
 from seamline.v1 import editor_pb2, editor_pb2_grpc
 from seamline.v1.aligner_pb2 import AlignOptions
-from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress
+from seamline.v1.media_pb2 import ArtifactRef, Edit, Keyframe, Progress, Variant
 from tests.asynchronous import asynchronous
 
 VIDEO = ArtifactRef(uri="file:///videos/a.mp4", sha256="0" * 64)
@@ -44,6 +44,13 @@ class ScriptedEditor(editor_pb2_grpc.EditorServiceServicer):
         if not self._ends_without_result:
             yield editor_pb2.EditVideoResponse(result=editor_pb2.EditVideoResult(bundle="avatar-256"))
 
+    async def PreviewVideo(  # noqa: N802
+        self, request: editor_pb2.PreviewVideoRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[editor_pb2.PreviewVideoResponse]:
+        yield editor_pb2.PreviewVideoResponse(progress=Progress(stage="preview"))
+        await self._fail(request, context)
+        yield editor_pb2.PreviewVideoResponse(result=editor_pb2.PreviewVideoResult(frames=[1, 2]))
+
 
 @asynccontextmanager
 async def client_of(editor: ScriptedEditor) -> AsyncIterator[Client]:
@@ -68,6 +75,27 @@ async def test_an_edit_yields_progress_and_then_its_result() -> None:
     assert events == [Progress(stage="align"), editor_pb2.EditVideoResult(bundle="avatar-256")]
     edits = [Edit(name="smile", strength=1.5), Edit(name="age", strength=-1)]
     assert editor.requests == [editor_pb2.EditVideoRequest(video=VIDEO, edits=edits, align=align)]
+
+
+@asynchronous
+async def test_edits_may_be_messages() -> None:
+    edits = [Edit(name="smile", keyframes=[Keyframe(strength=0), Keyframe(seconds=1, strength=2)])]
+    editor = ScriptedEditor()
+    async with client_of(editor) as client:
+        _ = [event async for event in client.edit_video(VIDEO, edits)]
+    assert editor.requests == [editor_pb2.EditVideoRequest(video=VIDEO, edits=edits)]
+
+
+@asynchronous
+async def test_a_preview_has_a_column_for_every_variant() -> None:
+    editor = ScriptedEditor(errors.ServiceUnavailable("gone"))
+    older = Edit(name="age", strength=2)
+    async with client_of(editor) as client:
+        *_, result = [event async for event in client.preview_video(VIDEO, [{"smile": 1}, [older]], frame_count=2)]
+    assert result == editor_pb2.PreviewVideoResult(frames=[1, 2])
+    variants = [Variant(edits=[Edit(name="smile", strength=1)]), Variant(edits=[older])]
+    asked = editor_pb2.PreviewVideoRequest(video=VIDEO, variants=variants, frame_count=2)
+    assert editor.requests == [asked, asked]  # repeated after it broke
 
 
 @asynchronous

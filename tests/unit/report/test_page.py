@@ -17,6 +17,9 @@ SCORES = {
 FIGURES = {
     "bundle": "avatar-256",
     "edits": {"smile": 2.0},
+    "inversion": "pti",
+    "pivots": "e4e",
+    "blend": "stitch",
     "frames": 3,
     "edited_frames": 3,
     "width": 64,
@@ -103,6 +106,13 @@ def test_whatever_comes_from_outside_is_escaped(page):
 def test_a_bundle_that_measures_no_effect_has_no_effect_chart(page):
     report = page(FIGURES | {"edit_effects": {}, "share_of_frames": {}}, SCORES | {"edit_effect": {}})
     assert report.count("svg") == 3
+
+
+def test_a_strength_over_time_has_its_own_chart(page):
+    figures = FIGURES | {"edits": {"smile": [[0.0, 0.0], [1.5, 3.0]], "age": -1.0}}
+    report = page(figures, SCORES | {"strengths": {"smile": [0.0, 1.5, 3.0]}})
+    assert report.count("svg") == 5
+    assert "smile +0 at 0 s → +3 at 1.5 s, age -1" in report.text
 
 
 def test_without_edited_frames_there_are_no_pictures(page):

@@ -1,0 +1,112 @@
+"""The ways to edit that the command line offers, and the stages' options that say so."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from seamline.bundles import load_bundle
+from seamline.cli.arguments import bundles_directory
+from seamline.v1.aligner_pb2 import AlignOptions, LandmarkBackend
+from seamline.v1.inverter_pb2 import InversionMethod, InvertOptions, PivotMethod
+from seamline.v1.stitcher_pb2 import Blend, StitchOptions
+
+STIT_PASSES = 80
+"""Of a bundle that names none: what the inverter takes then."""
+ANIMATION_PASSES = 3
+"""Times as many passes as usual (STIT: 240 for 80)."""
+
+
+class Landmarks(StrEnum):
+    """Who finds the faces and their landmarks."""
+
+    BUNDLE = "bundle"
+    DLIB = "dlib"
+    FACE_ALIGNMENT = "face-alignment"
+
+    def to_proto(self) -> LandmarkBackend.ValueType:
+        """As the aligner's request has it."""
+        return LandmarkBackend.Value(f"LANDMARK_BACKEND_{self.name}")
+
+
+class Inversion(StrEnum):
+    """How the generator is made to draw the face."""
+
+    PTI = "pti"
+    HYPERSTYLE = "hyperstyle"
+    E4E = "e4e"
+
+    def to_proto(self) -> InversionMethod.ValueType:
+        """As the inverter's request has it."""
+        name = "ENCODER" if self is Inversion.E4E else self.name
+        return InversionMethod.Value(f"INVERSION_METHOD_{name}")
+
+
+class Pivots(StrEnum):
+    """Where the codes come from."""
+
+    E4E = "e4e"
+    W_OPT = "w-opt"
+
+    def to_proto(self) -> PivotMethod.ValueType:
+        """As the inverter's request has it."""
+        return PivotMethod.PIVOT_METHOD_ENCODER if self is Pivots.E4E else PivotMethod.PIVOT_METHOD_OPTIMIZED
+
+
+class Blending(StrEnum):
+    """How the edited face gets back into its frame."""
+
+    STITCH = "stitch"
+    POISSON = "poisson"
+    FEATHER = "feather"
+    PASTE = "paste"
+
+    def to_proto(self) -> Blend.ValueType:
+        """As the stitcher's request has it."""
+        return Blend.Value(f"BLEND_{self.name}")
+
+
+class Preset(StrEnum):
+    """A recipe for a kind of video."""
+
+    ANIMATION = "animation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """All that is chosen for a video but the edits."""
+
+    bundle: str = ""
+    landmarks: Landmarks = Landmarks.BUNDLE
+    inversion: Inversion = Inversion.PTI
+    pivots: Pivots = Pivots.E4E
+    locality: bool = False
+    """Whether PTI holds the generator in place away from the pivots; False leaves it to the bundle."""
+    blend: Blending = Blending.STITCH
+    preset: Preset | None = None
+
+    def align_options(self) -> AlignOptions:
+        """What the aligner is asked for."""
+        # A drawn face jumps from drawing to drawing; a smoothed centre would lag behind it (STIT).
+        center_sigma = 0.0 if self.preset is Preset.ANIMATION else None
+        return AlignOptions(landmarks=self.landmarks.to_proto(), center_sigma=center_sigma)
+
+    def invert_options(self) -> InvertOptions:
+        """What the inverter is asked for.
+
+        Raises:
+            NotFound: the preset needs the bundle's settings, and the bundle is not installed here.
+        """
+        options = InvertOptions(method=self.inversion.to_proto(), pivots=self.pivots.to_proto())
+        if self.locality:
+            options.locality = True
+        if self.preset is Preset.ANIMATION:
+            usual = load_bundle(self.bundle, bundles_directory()).defaults["invert"].get("max_passes", STIT_PASSES)
+            options.max_passes = ANIMATION_PASSES * int(usual)
+        return options
+
+    def stitch_options(self) -> StitchOptions:
+        """What the stitcher is asked for."""
+        return StitchOptions(blend=self.blend.to_proto())
+
+    def names(self) -> dict[str, str]:
+        """The choices that change the pictures, for the figures."""
+        return {"inversion": self.inversion.value, "pivots": self.pivots.value, "blend": self.blend.value}

@@ -1,0 +1,61 @@
+"""The options that several commands share, and the terminal they write to."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from seamline.cli.choices import Blending, Inversion, Landmarks, Pivots, Preset
+
+console = Console(stderr=True)
+
+Video = Annotated[Path, typer.Argument(help="The source video.")]
+Edits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--edit",
+        help="name=strength, as `seamline edits` lists; name=0@0s,3@1.5s,0@3s over time; name=-3:3:7 for a sweep. "
+        ":lt after it takes the latent transformer. May be repeated.",
+    ),
+]
+Text = Annotated[
+    tuple[str, str] | None,
+    typer.Option("--text", metavar="NEUTRAL TARGET", help='An edit from two texts: "face" "face with glasses".'),
+]
+Beta = Annotated[
+    float | None, typer.Option("--beta", help="Of the text: style channels less relevant than this stay, 0 to 1.")
+]
+Strength = Annotated[
+    str | None, typer.Option("--strength", help="Of the text; keyframes and sweeps as in --edit are possible.")
+]
+InversionOption = Annotated[
+    Inversion,
+    typer.Option(
+        "--inversion",
+        help="pti tunes the generator to the face, hyperstyle predicts that, e4e takes it as it is.",
+    ),
+]
+PivotsOption = Annotated[Pivots, typer.Option("--pivots", help="Codes from the encoder, or optimised for each frame.")]
+Locality = Annotated[bool, typer.Option("--locality", help="PTI's own regulariser, which STIT leaves out.")]
+BlendOption = Annotated[
+    Blending,
+    typer.Option(
+        "--blend",
+        help="stitch tunes the seam away, poisson blends inside the face's outline, feather and paste do neither.",
+    ),
+]
+PresetOption = Annotated[
+    Preset | None,
+    typer.Option("--preset", help="animation: no smoothing of the face's place, three times the passes."),
+]
+LandmarksOption = Annotated[Landmarks, typer.Option("--landmarks", help="Who finds the faces.")]
+Bundle = Annotated[str, typer.Option("--bundle", help="Installed bundle; the default one if left out.")]
+Editor = Annotated[
+    str,
+    typer.Option("--editor", envvar="SEAMLINE_EDITOR", help="host:port of an editor; left out, one is started here."),
+]
+StoreUrl = Annotated[
+    str,
+    typer.Option("--store", envvar="SEAMLINE_STORE", help="file:///dir or s3://bucket/prefix?endpoint=…"),
+]

@@ -1,0 +1,45 @@
+"""One preview: aligned and inverted as for an edit, then drawn without tuning any frame."""
+
+from contextlib import aclosing
+
+from seamline.bundles import Bundle
+from seamline.v1.editor_pb2 import PreviewVideoRequest, PreviewVideoResult
+from seamline.v1.media_pb2 import Progress
+from seamline.v1.stitcher_pb2 import PreviewRequest
+from seamline_editor.stages import Events, Run, Stages
+
+
+class PreviewRun(Run):
+    """One PreviewVideo call under way."""
+
+    def __init__(self, request: PreviewVideoRequest, bundle: Bundle, stages: Stages) -> None:
+        self._request = request
+        self._result = PreviewVideoResult(bundle=bundle.name)
+        super().__init__(request, bundle, stages, self._result)
+
+    async def events(self) -> Events:
+        """Yields the stages' Progress, then the PreviewVideoResult.
+
+        Raises:
+            SeamlineError: what a stage raised.
+        """
+        stages = (("align", self._align), ("invert", self._invert), ("preview", self._preview))
+        async with aclosing(self._run(stages)) as progress:
+            async for event in progress:
+                yield event
+        yield self._result
+
+    async def _preview(self) -> Events:
+        request = PreviewRequest(
+            alignment=self._aligned.alignment,
+            inversion=self._inverted.inversion,
+            bundle=self._bundle,
+            variants=self._request.variants,
+            frame_count=self._request.frame_count,
+        )
+        async with aclosing(self._stages.preview.call(request)) as events:
+            async for event in events:
+                if not isinstance(event, Progress):
+                    self._result.sheet.CopyFrom(event.sheet)
+                    self._result.frames.extend(event.frames)
+                yield event

@@ -1,0 +1,85 @@
+"""The services that do the work, and the stages that an edit and a preview begin with."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from seamline.bundles import Bundle
+from seamline.v1.aligner_pb2 import AlignRequest, AlignResult
+from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
+from seamline.v1.inverter_pb2 import InvertRequest, InvertResult
+from seamline.v1.media_pb2 import Progress
+from seamline_editor.replicas import Replicas
+
+Events = AsyncGenerator[Any, None]
+"""Progress messages, then a result with its timing; more than one result where ranges run side by side."""
+
+Stage = tuple[str, Callable[[], Events]]
+"""Its name and what runs it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """The services."""
+
+    align: Replicas
+    invert: Replicas
+    stitch: Replicas
+    preview: Replicas
+    score: Replicas
+    stitch_concurrency: int
+    """Frame ranges of one video that are stitched at a time."""
+
+
+class Run:
+    """One call under way: stage after stage, each on what the earlier ones found."""
+
+    def __init__(
+        self, request: EditVideoRequest | PreviewVideoRequest, bundle: Bundle, stages: Stages, result: Any
+    ) -> None:
+        """Prepares.
+
+        Args:
+            request: names the video and the options.
+            bundle: found for the request.
+            stages: the services.
+            result: the message that the call ends with; its seconds are filled in here.
+        """
+        self._video, self._align_options, self._invert_options = request.video, request.align, request.invert
+        self._bundle = bundle.name
+        self._stages = stages
+        self._seconds: MutableMapping[str, float] = result.stage_seconds
+        self._steps: MutableMapping[str, float] = result.step_seconds
+        self._aligned = AlignResult()
+        self._inverted = InvertResult()
+
+    async def _run(self, stages: Sequence[Stage]) -> Events:
+        """Yields the stages' Progress and notes their seconds."""
+        for stage, run in stages:
+            start = time.perf_counter()
+            async with aclosing(run()) as events:
+                async for event in events:
+                    if isinstance(event, Progress):
+                        yield event
+                    else:
+                        for step, seconds in event.timing.step_seconds.items():
+                            self._steps[f"{stage}.{step}"] += seconds
+            self._seconds[stage] = time.perf_counter() - start
+
+    async def _align(self) -> Events:
+        request = AlignRequest(video=self._video, bundle=self._bundle, options=self._align_options)
+        async with aclosing(self._stages.align.call(request)) as events:
+            async for event in events:
+                if not isinstance(event, Progress):
+                    self._aligned = event
+                yield event
+
+    async def _invert(self) -> Events:
+        request = InvertRequest(alignment=self._aligned.alignment, bundle=self._bundle, options=self._invert_options)
+        async with aclosing(self._stages.invert.call(request)) as events:
+            async for event in events:
+                if not isinstance(event, Progress):
+                    self._inverted = event
+                yield event

@@ -1,0 +1,52 @@
+import pytest
+
+from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, Preset
+from seamline.v1 import aligner_pb2, inverter_pb2, stitcher_pb2
+from tests.fakes.bundle import DEFAULTS, tiny_bundle
+
+
+@pytest.mark.parametrize(
+    ("choice", "value"),
+    [
+        (Landmarks.BUNDLE, aligner_pb2.LANDMARK_BACKEND_BUNDLE),
+        (Landmarks.DLIB, aligner_pb2.LANDMARK_BACKEND_DLIB),
+        (Landmarks.FACE_ALIGNMENT, aligner_pb2.LANDMARK_BACKEND_FACE_ALIGNMENT),
+        (Inversion.PTI, inverter_pb2.INVERSION_METHOD_PTI),
+        (Inversion.HYPERSTYLE, inverter_pb2.INVERSION_METHOD_HYPERSTYLE),
+        (Inversion.E4E, inverter_pb2.INVERSION_METHOD_ENCODER),
+        (Pivots.E4E, inverter_pb2.PIVOT_METHOD_ENCODER),
+        (Pivots.W_OPT, inverter_pb2.PIVOT_METHOD_OPTIMIZED),
+        (Blending.STITCH, stitcher_pb2.BLEND_STITCH),
+        (Blending.POISSON, stitcher_pb2.BLEND_POISSON),
+        (Blending.FEATHER, stitcher_pb2.BLEND_FEATHER),
+        (Blending.PASTE, stitcher_pb2.BLEND_PASTE),
+    ],
+)
+def test_every_choice_has_its_message(choice, value):
+    assert choice.to_proto() == value
+
+
+def test_what_nobody_chose_is_left_to_the_services():
+    choices = Choices()
+    assert [field.name for field, _ in choices.align_options().ListFields()] == ["landmarks"]
+    assert [field.name for field, _ in choices.invert_options().ListFields()] == ["method", "pivots"]
+    assert [field.name for field, _ in choices.stitch_options().ListFields()] == ["blend"]
+
+
+def test_locality_is_asked_for():
+    assert Choices(locality=True).invert_options().locality
+
+
+def test_an_animation_is_not_smoothed_and_takes_three_times_the_passes(tmp_path, monkeypatch):
+    tiny_bundle(tmp_path)
+    monkeypatch.setenv("SEAMLINE_BUNDLES", str(tmp_path))
+    choices = Choices(bundle="tiny-64", preset=Preset.ANIMATION)
+    align = choices.align_options()
+    assert align.HasField("center_sigma")
+    assert align.center_sigma == 0
+    assert choices.invert_options().max_passes == 3 * DEFAULTS["invert"]["max_passes"]
+
+
+def test_the_figures_name_what_was_chosen():
+    choices = Choices(inversion=Inversion.E4E, pivots=Pivots.W_OPT, blend=Blending.POISSON)
+    assert choices.names() == {"inversion": "e4e", "pivots": "w-opt", "blend": "poisson"}
