@@ -28,6 +28,7 @@ from torch import Tensor
 
 from seamline.bundles import Bundle, load_bundle
 from seamline.deployment import ALLOCATOR
+from seamline.editing.edit import EditedCodes
 from seamline.networks.modulated_conv import convolve
 from seamline.tuning import to_images
 
@@ -99,7 +100,7 @@ def stitching(bundle: Bundle, pivots: Tensor, crops: NDArray[np.uint8]) -> list[
     images = to_images(crops, pivots.device)
     mask = torch.zeros(len(crops), 1, *images.shape[2:])
     mask[..., 64:192, 64:192] = 1
-    goal = Goal(codes=pivots, source=images, edit=images, border=1 - mask, content=mask)
+    goal = Goal(codes=EditedCodes(codes=pivots), source=images, edit=images, border=1 - mask, content=mask)
     shared = {**bundle.defaults["stitch"], "max_steps": STEPS, "target_border_loss": 0}
     ours, theirs = StitchingConfig(**shared), StitchingConfig(max_steps=STEPS)
     return [

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,7 +72,6 @@ class Alignment:
         self.crop_size: int = meta["crop_size"]
         self.frame_count: int = meta["video"]["frame_count"]
         self.ranges: list[Range] = [(start, end) for start, end in meta["ranges"]]
-        self._times: NDArray[np.float64] | None = None
         self.tracks = [TrackSummary(**track) for track in meta["tracks"]]
 
     @classmethod
@@ -99,9 +99,11 @@ class Alignment:
 
     def seconds(self, frames: ArrayLike) -> NDArray[np.float64]:
         """When frames (n,) of the video are shown, seconds since the first: by the video's own timestamps."""
-        if self._times is None:
-            self._times = np.load(io.BytesIO(self.artifact.read_part(TIMES)), allow_pickle=False)
         return self._times[np.asarray(frames, np.intp)]
+
+    @cached_property
+    def _times(self) -> NDArray[np.float64]:
+        return np.load(io.BytesIO(self.artifact.read_part(TIMES)), allow_pickle=False)
 
     def geometry(self, track: int) -> TrackGeometry:
         """Quads and landmarks of a track."""

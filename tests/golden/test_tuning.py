@@ -11,6 +11,7 @@ from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig
 from seamline_stitcher.stitching_tuning import Goal, StitchingConfig, stitch
 from torch import Tensor
 
+from seamline.editing.edit import EditedCodes
 from seamline.networks import Generator, GeneratorConfig
 from seamline.networks.lpips import Lpips, LpipsConfig
 from tests.golden.data.fill import draw, image
@@ -97,7 +98,7 @@ def test_stitching_loss_of_every_step_and_the_image(tuned: Tuned, golden: dict[s
     codes = tuned.pivots[:1] + 0.5 * drawn("edit", (1, 10, 512))
     edit = tuned.generator.synthesis(codes)
     content, border = masks()
-    goal = Goal(codes=codes, source=tuned.targets[:1], edit=edit, border=border, content=content)
+    goal = Goal(codes=EditedCodes(codes=codes), source=tuned.targets[:1], edit=edit, border=border, content=content)
     losses: list[Tensor] = []
     stitched = stitch(
         tuned.generator,

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seamline.bundles import Bundle
+
 REFERENCE_SIZE = 1024
 """Crop side at which Stitch it in Time states its lengths."""
 PARSING_SIZE = 512
@@ -50,6 +52,15 @@ class Masks:
 def scaled(length: int, size: int) -> int:
     """A length of the reference crop in a crop of `size` pixels."""
     return round(length * size / REFERENCE_SIZE)
+
+
+def parse(bundle: Bundle, crops: Tensor, config: MaskConfig) -> Masks:
+    """Masks of source crops (N, 3, R, R), parsed at 512 px as in STIT, or at twice their side if that is less."""
+    size = crops.shape[-1]
+    side = min(PARSING_ENLARGED * size, PARSING_SIZE)
+    mode = "nearest" if side < size else "bilinear"
+    seen = crops if side == size else F.interpolate(crops, (side, side), mode=mode)
+    return face_masks(bundle.infer("parsing", seen), size, config)
 
 
 def face_masks(logits: Tensor, size: int, config: MaskConfig) -> Masks:

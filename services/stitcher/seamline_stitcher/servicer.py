@@ -1,20 +1,42 @@
-"""Between the contract and `stitch_range`."""
+"""Between the contract and what the stitcher does."""
 
 from collections.abc import AsyncIterator
 
 import grpc
 
 from seamline.bundles import Bundle, load_bundle
+from seamline.editing.edit import planned
+from seamline.errors import InvalidInput
 from seamline.job import Job
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
 from seamline.tuning import settings
+from seamline.v1 import stitcher_pb2
 from seamline.v1.media_pb2 import Progress, Timing
-from seamline.v1.stitcher_pb2 import Blend, StitchRequest, StitchResponse, StitchResult
+from seamline.v1.stitcher_pb2 import (
+    PreviewRequest,
+    PreviewResponse,
+    PreviewResult,
+    StitchOptions,
+    StitchRequest,
+    StitchResponse,
+    StitchResult,
+)
 from seamline.v1.stitcher_pb2_grpc import StitcherServiceServicer
+from seamline_stitcher.blending import Blend
 from seamline_stitcher.config import StitcherConfig
-from seamline_stitcher.stitching import Plan, stitch_range
+from seamline_stitcher.plan import Plan
+from seamline_stitcher.preview import check_size, preview
+from seamline_stitcher.stitching import stitch_range
 from seamline_stitcher.stitching_tuning import StitchingConfig
+
+BLENDS = {
+    stitcher_pb2.BLEND_UNSPECIFIED: Blend.STITCH,
+    stitcher_pb2.BLEND_STITCH: Blend.STITCH,
+    stitcher_pb2.BLEND_POISSON: Blend.POISSON,
+    stitcher_pb2.BLEND_FEATHER: Blend.FEATHER,
+    stitcher_pb2.BLEND_PASTE: Blend.PASTE,
+}
 
 
 class StitcherServicer(StitcherServiceServicer):
@@ -31,7 +53,7 @@ class StitcherServicer(StitcherServiceServicer):
         """Stitches one frame range."""
 
         def work(job: Job) -> StitchResult:
-            bundle = load_bundle(request.bundle, self._config.bundles_path, self._config.device)
+            bundle = self._bundle(request.bundle)
             plan = _plan(request, bundle)
             stitched = stitch_range(self._store, bundle, request.alignment, request.inversion, plan, job)
             timing = Timing(step_seconds=job.seconds)
@@ -40,11 +62,42 @@ class StitcherServicer(StitcherServiceServicer):
         async for event in run_stage(context, "stitch", work, self._executor):
             yield (StitchResponse(progress=event) if isinstance(event, Progress) else StitchResponse(result=event))
 
+    async def Preview(  # noqa: N802
+        self, request: PreviewRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[PreviewResponse]:
+        """Draws a sheet of variants."""
+
+        def work(job: Job) -> PreviewResult:
+            check_size(len(request.variants), request.frame_count)
+            bundle = self._bundle(request.bundle)
+            variants = [
+                planned(variant.edits, bundle, field=f"variants[{index}].edits")
+                for index, variant in enumerate(request.variants)
+            ]
+            inputs = (self._store, bundle, request.alignment, request.inversion)
+            sheet = preview(*inputs, variants, request.frame_count, job)
+            return PreviewResult(sheet=sheet.ref, frames=sheet.frames, timing=Timing(step_seconds=job.seconds))
+
+        async for event in run_stage(context, "preview", work, self._executor):
+            yield (PreviewResponse(progress=event) if isinstance(event, Progress) else PreviewResponse(result=event))
+
+    def _bundle(self, name: str) -> Bundle:
+        return load_bundle(name, self._config.bundles_path, self._config.device)
+
 
 def _plan(request: StitchRequest, bundle: Bundle) -> Plan:
     return Plan(
-        edits=tuple((edit.name, edit.strength) for edit in request.edits),
+        edits=planned(request.edits, bundle),
         frames=(request.range.start, request.range.end),
-        stitching=request.options.blend != Blend.BLEND_FEATHER,
+        blend=_blend(request.options),
         tuning=settings(StitchingConfig, bundle.defaults["stitch"], request.options),
     )
+
+
+def _blend(options: StitchOptions) -> Blend:
+    if options.blend not in BLENDS:
+        raise InvalidInput(
+            f"options.blend is {options.blend}, which this version does not know: use one of {[*BLENDS]}",
+            field="options.blend",
+        )
+    return BLENDS[options.blend]

@@ -1,18 +1,15 @@
 """The stitch stage: edited frames of one frame range, one alignment range after another."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from seamline.alignment import Alignment, Range, TrackGeometry
 from seamline.bundles import Bundle
-from seamline.errors import InvalidInput, Precondition
+from seamline.editing.edit import EditedCodes, apply
 from seamline.geometry import paste
 from seamline.inversion import Inversion
 from seamline.job import Job
@@ -22,35 +19,14 @@ from seamline.storage.framepack import Frames, encode_frames
 from seamline.storage.store import Store
 from seamline.tuning import check_finite, compute, to_images, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
-from seamline_stitcher.masks import PARSING_ENLARGED, PARSING_SIZE, MaskConfig, Masks, face_masks, feathered
-from seamline_stitcher.stitching_tuning import Goal, StitchingConfig, stitch
+from seamline_stitcher.blending import Blend, outline, poisson
+from seamline_stitcher.masks import Masks, feathered, parse, scaled
+from seamline_stitcher.plan import Plan, opened
+from seamline_stitcher.stitching_tuning import Goal, stitch
 
-VERSION = 1
+VERSION = 2
 BATCH = 8
 """Frames that are drawn or parsed together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is to be done."""
-
-    edits: Sequence[tuple[str, float]]
-    """Names and strengths, applied together."""
-    frames: Range
-    """Frames of the video, [start, end)."""
-    stitching: bool = True
-    """Whether to tune at all; without, the naive edit is pasted."""
-    tuning: StitchingConfig = field(default_factory=StitchingConfig)
-    masks: MaskConfig = field(default_factory=MaskConfig)
-
-    def parameters(self) -> dict[str, Any]:
-        """All of it that changes the result, as JSON values."""
-        return {
-            "edits": [list(edit) for edit in self.edits],
-            "frames": list(self.frames),
-            "tuning": asdict(self.tuning) if self.stitching else None,
-            "masks": asdict(self.masks),
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +74,13 @@ def stitch_range(
         job: told of progress, and asked whether to go on.
 
     Raises:
-        UnknownEdit: the bundle has no such edit, or not that strong.
         InvalidInput: there is no edit, or the range is empty or outside the video.
         Precondition: alignment, inversion and bundle do not belong together.
         NotFound, DigestMismatch, StoreUnavailable: as `Artifact.open`.
         Cancelled: as `Job.check`.
     """
-    aligned, inverted = Alignment.open(store, alignment), Inversion.open(store, inversion)
-    _check(aligned, inverted, bundle, plan)
+    aligned, inverted = opened(store, bundle, alignment, inversion)
+    plan.check(aligned)
     recipe = Recipe(
         stage="stitch",
         version=VERSION,
@@ -119,33 +94,12 @@ def stitch_range(
         "alignment_sha256": aligned.sha256,
         "inversion_sha256": inverted.sha256,
         "bundle_digest": bundle.digest,
-        "edits": [list(edit) for edit in plan.edits],
+        "edits": [[edit.label, edit.peak] for edit in plan.edits],
         "range": list(plan.frames),
-        "stitching": plan.stitching,
+        "blend": plan.blend.value,
         "frames": [asdict(record) for record in records],
     }
     return Stitched(ref=writer.finish(meta), records=records)
-
-
-def _check(aligned: Alignment, inverted: Inversion, bundle: Bundle, plan: Plan) -> None:
-    start, end = plan.frames
-    if not 0 <= start < end <= aligned.frame_count:
-        raise InvalidInput(
-            f"the range {start} to {end} must hold frames of the video, which has {aligned.frame_count}",
-            field="range",
-        )
-    if not plan.edits:
-        raise InvalidInput("there is no edit; name at least one", field="edits")
-    bundle.check_edits(plan.edits)
-    if inverted.alignment_sha256 != aligned.sha256:
-        raise Precondition("the inversion was made from another alignment; invert this one", field="inversion")
-    for name, digest in (("alignment", aligned.bundle_digest), ("inversion", inverted.bundle_digest)):
-        if digest != bundle.digest:
-            raise Precondition(
-                f"the {name} was made with another bundle than the installed {bundle.name!r}; "
-                "start again from the video",
-                field=name,
-            )
 
 
 class RangeStitcher:
@@ -193,9 +147,14 @@ class RangeStitcher:
             return []
         generator = self._generator(track)
         crops = self._aligned.crops(track, [stored])[place.start - base : place.stop - base]
-        codes = self._codes(track)[place]
-        goal, masks = self._goal(generator, codes, crops)
-        images, steps = self._tuned(generator, goal) if self._plan.stitching else (goal.edit, [0] * len(goal))
+        goal, masks = self._goal(generator, self._edited(track, geometry, place), crops)
+        images, steps = goal.edit, [0] * len(goal)
+        if self._plan.blend is Blend.STITCH:
+            images, steps = self._tuned(generator, goal)
+        elif self._plan.blend is Blend.POISSON:
+            images, masks[..., 2] = self._cloned(goal, crops, geometry, place)
+        elif self._plan.blend is Blend.PASTE:
+            masks[..., 2] = 255
         losses = zip(goal.border_loss(goal.edit).tolist(), goal.border_loss(images).tolist(), strict=True)
         records = [
             FrameRecord(frame=frame, track=track, steps=taken, border_naive=naive, border_stitched=stitched)
@@ -215,36 +174,31 @@ class RangeStitcher:
             self._generators = {track: with_fast_layout(tuned).requires_grad_(False)}
         return self._generators[track]
 
-    def _codes(self, track: int) -> Tensor:
-        """Edited codes of a track's visible frames (n, L, w_dim)."""
-        _, pivots = self._inverted.pivots(track)
-        return pivots.to(self._bundle.device) + direction(self._bundle.directions, self._plan.edits)
+    def _edited(self, track: int, geometry: TrackGeometry, place: slice) -> EditedCodes:
+        """What the edits make of some of a track's visible frames."""
+        with self._job.step("edit"), torch.no_grad():
+            _, pivots = self._inverted.pivots(track)
+            seconds = self._aligned.seconds(geometry.frames[place])
+            return apply(self._bundle, self._plan.edits, pivots[place].to(self._bundle.device), seconds)
 
-    def _goal(self, generator: Generator, codes: Tensor, crops: Frames) -> tuple[Goal, NDArray[np.uint8]]:
+    def _goal(self, generator: Generator, edited: EditedCodes, crops: Frames) -> tuple[Goal, NDArray[np.uint8]]:
         """What the tuning aims at, and the masks as stored: content, border, pasted."""
-        precision = self._plan.tuning.precision
-        goals: list[Goal] = []
+        precision, device = self._plan.tuning.precision, self._bundle.device
+        drawn: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         stored: list[NDArray[np.uint8]] = []
         with self._job.step("edit", total=len(crops)) as step, torch.no_grad():
             for start in range(0, len(crops), BATCH):
                 part = slice(start, start + BATCH)
-                source = to_images(crops[part], codes.device)
+                source = to_images(crops[part], device)
                 masks = parse(self._bundle, source, self._plan.masks)
-                with compute(codes.device, precision):
-                    edit = generator.synthesis(codes[part])
-                goals.append(
-                    Goal(
-                        codes=codes[part],
-                        source=source,
-                        edit=edit,
-                        border=masks.border,
-                        content=masks.content,
-                    )
-                )
+                with compute(device, precision):
+                    edit = generator.synthesis_from_styles(edited[part].styles_in(generator))
+                drawn.append((source, edit, masks.border, masks.content))
                 stored.append(_as_pixels(masks, feathered(masks.full, self._plan.masks.feather)))
                 step.advance(len(source))
-        joined = {name: torch.cat([getattr(goal, name) for goal in goals]) for name in Goal.__dataclass_fields__}
-        return Goal(**joined), np.concatenate(stored)
+        source, edit, border, content = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        goal = Goal(codes=edited, source=source, edit=edit, border=border, content=content)
+        return goal, np.concatenate(stored)
 
     def _tuned(self, generator: Generator, goal: Goal) -> tuple[Tensor, list[int]]:
         config = self._plan.tuning
@@ -257,6 +211,17 @@ class RangeStitcher:
 
             crops = stitch(generator, goal, config, on_step)
         return crops.images, crops.steps
+
+    def _cloned(
+        self, goal: Goal, crops: Frames, geometry: TrackGeometry, place: slice
+    ) -> tuple[Tensor, NDArray[np.uint8]]:
+        """The edit in Poisson blending (N, 3, R, R), and where it is (N, R, R)."""
+        size = crops.shape[1]
+        margin = scaled(self._plan.masks.outer_dilation, size)
+        with self._job.step("blend"):
+            faces = zip(geometry.landmarks[place], geometry.quads[place], strict=True)
+            outlines = np.stack([outline(landmarks, quad, size, margin) for landmarks, quad in faces])
+            return to_images(poisson(to_pixels(goal.edit), crops, outlines), goal.edit.device), outlines
 
     def _paste(
         self,
@@ -272,20 +237,6 @@ class RangeStitcher:
             for number, face, quad, mask in zip(geometry.frames[place], faces, quads, masks, strict=True):
                 frames[number - wanted[0]] = paste(frames[number - wanted[0]], face, quad, mask[..., 2])
                 step.advance()
-
-
-def direction(directions: Mapping[str, Tensor], edits: Sequence[tuple[str, float]]) -> Tensor:
-    """What all edits together add to the codes: (L, w_dim)."""
-    return torch.stack([strength * directions[name] for name, strength in edits]).sum(0)
-
-
-def parse(bundle: Bundle, crops: Tensor, config: MaskConfig) -> Masks:
-    """Masks of source crops (N, 3, R, R), parsed at 512 px as in STIT, or at twice their side if that is less."""
-    size = crops.shape[-1]
-    side = min(PARSING_ENLARGED * size, PARSING_SIZE)
-    mode = "nearest" if side < size else "bilinear"
-    seen = crops if side == size else F.interpolate(crops, (side, side), mode=mode)
-    return face_masks(bundle.infer("parsing", seen), size, config)
 
 
 def _as_pixels(masks: Masks, pasted: NDArray[np.uint8]) -> NDArray[np.uint8]:

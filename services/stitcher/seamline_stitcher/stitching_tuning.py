@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seamline.editing.edit import EditedCodes
 from seamline.networks import Generator
 from seamline.tuning import Precision, batch_order, check_range, compute
 
@@ -61,8 +62,8 @@ class StitchingConfig:
 class Goal:
     """What N frames should look like."""
 
-    codes: Tensor
-    """(N, L, w_dim), edited."""
+    codes: EditedCodes
+    """What to draw."""
     source: Tensor
     """(N, 3, R, R) in [-1, 1], to be met in the border."""
     edit: Tensor
@@ -191,7 +192,7 @@ class _Group:
 class _Tuned:
     """A copy of the generator in tuning, with what each frame has of its own beside it."""
 
-    def __init__(self, generator: Generator, codes: Tensor, config: StitchingConfig) -> None:
+    def __init__(self, generator: Generator, codes: EditedCodes, config: StitchingConfig) -> None:
         self._codes, self._config = codes, config
         self._generator = copy.deepcopy(generator).requires_grad_(False)
         self._generator.synthesis.requires_grad_(True)
@@ -205,8 +206,8 @@ class _Tuned:
 
     def draw(self, frames: Tensor) -> Tensor:
         """Images (B, 3, R, R) of some of the frames."""
-        with compute(self._codes.device, self._config.precision):
-            styles = self._generator.styles(self._codes[frames])
+        with compute(self._codes.codes.device, self._config.precision):
+            styles = self._codes[frames].styles_in(self._generator)
             if self._styles:
                 styles = [style + own[frames] for style, own in zip(styles, self._styles, strict=True)]
             return self._generator.synthesis_from_styles(styles)
@@ -222,5 +223,5 @@ class _Tuned:
     def _style_offsets(self) -> list[Tensor]:
         """Zeros (N, channels) for every layer."""
         with torch.no_grad():
-            styles = self._generator.styles(self._codes)
+            styles = self._codes.styles_in(self._generator)
         return [torch.zeros_like(style).requires_grad_() for style in styles]

@@ -8,23 +8,35 @@ import pytest
 import seamline_stitcher.stitching as stage
 import torch
 from seamline_inverter.inversion import invert
+from seamline_inverter.options import InversionConfig
 from seamline_inverter.pivotal_tuning import TuningConfig
-from seamline_stitcher.stitching import Plan, Stitched, direction, stitch_range
+from seamline_stitcher.blending import Blend
+from seamline_stitcher.plan import Plan
+from seamline_stitcher.stitching import Stitched, stitch_range
 from seamline_stitcher.stitching_tuning import StitchingConfig
 
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
-from seamline.errors import InvalidInput, NotFound, Precondition, StoreUnavailable, UnknownEdit
+from seamline.editing.edit import PlannedEdit
+from seamline.errors import InvalidInput, NotFound, Precondition, StoreUnavailable
+from seamline.geometry import paste
 from seamline.job import Job
 from seamline.storage import Artifact, Store, decode_frames, open_store
 from seamline.v1.media_pb2 import ArtifactRef
-from tests.fakes.alignment import HEIGHT, RANGES, WIDTH, put_alignment
+from tests.fakes.alignment import HEIGHT, RANGES, WIDTH, put_alignment, quad
 from tests.fakes.bundle import tiny_bundle
 
 TUNING = StitchingConfig(
     max_steps=3, learning_rate=2e-3, style_learning_rate=1e-2, frames_together=32, batch_size=4, seed=0
 )
-PLAN = Plan(edits=[("smile", 2.0), ("age", -1.0)], frames=(0, 10), tuning=TUNING)
+
+
+def edit(name: str, *keyframes: tuple[float, float]) -> PlannedEdit:
+    """A step along a direction."""
+    return PlannedEdit(name=name, keyframes=keyframes)
+
+
+PLAN = Plan(edits=(edit("smile", (0.0, 2.0)), edit("age", (0.0, -1.0))), frames=(0, 10), tuning=TUNING)
 HIDDEN = 5
 
 
@@ -75,7 +87,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Inverted:
     folder = Path(tmp_path_factory.mktemp("stitch"))
     bundle, store = tiny_bundle(folder / "bundles"), open_store(f"file://{folder}/store")
     alignment = put_alignment(store, bundle, hidden=[HIDDEN])
-    config = TuningConfig(max_passes=2, learning_rate=3e-3, batch_size=4)
+    config = InversionConfig(tuning=TuningConfig(max_passes=2, learning_rate=3e-3, batch_size=4))
     inversion = invert(store, bundle, alignment, config, Job("invert")).ref
     return Inverted(store, bundle, alignment, inversion)
 
@@ -111,7 +123,7 @@ def test_records_tell_of_every_face(made: Inverted) -> None:
 
 
 def test_without_stitching_the_naive_edit_is_pasted(made: Inverted) -> None:
-    stitched = made.stitch(replace(PLAN, stitching=False))
+    stitched = made.stitch(replace(PLAN, blend=Blend.FEATHER))
     artifact = Artifact.open(made.store, stitched.ref, stage="stitch")
     assert stitched.steps == 0
     for stored in RANGES:
@@ -156,7 +168,7 @@ def test_a_second_call_does_no_work_and_gives_the_same(made: Inverted, counted: 
 
 
 def test_goes_on_after_the_range_that_failed(made: Inverted, counted: list[int]) -> None:
-    plan = replace(PLAN, edits=[("age", 1.5)])
+    plan = replace(PLAN, edits=(edit("age", (0.0, 1.5)),))
     with pytest.raises(StoreUnavailable):
         made.stitch(plan, store=FailOnceStore(made.store, "stitched-0-000004-000008"))
     assert counted == [4, 3]
@@ -166,9 +178,82 @@ def test_goes_on_after_the_range_that_failed(made: Inverted, counted: list[int])
     assert resumed.steps == 9 * TUNING.max_steps
 
 
-def test_edits_add_up() -> None:
-    directions = {"a": torch.ones(2, 3), "b": torch.full((2, 3), 10.0)}
-    assert torch.equal(direction(directions, [("a", 2.0), ("b", -0.5)]), torch.full((2, 3), -3.0))
+def test_the_edit_changes_with_the_frames_moments(made: Inverted) -> None:
+    # At 25 frames a second: nothing until frame 2, all of it from frame 6 on.
+    growing = replace(PLAN, edits=(edit("smile", (0.08, 0.0), (0.24, 3.0)),), blend=Blend.FEATHER)
+    naive = crops(made, growing, "naive")
+    inversion = stage.Inversion.open(made.store, made.inversion)
+    generator = inversion.tune(made.bundle.generator(), 0)
+    frames, pivots = inversion.pivots(0)
+    strengths = {0: 0.0, 1: 0.0, 2: 0.0, 3: 3 * (3 / 16 - 2 / 64), 4: 1.5, 6: 3.0, 9: 3.0}
+    for row, number in enumerate(frames.tolist()):
+        if number in strengths:
+            with torch.no_grad():
+                codes = pivots[[row]] + strengths[number] * made.bundle.directions["smile"]
+                expected = stage.to_pixels(generator.synthesis(codes))[0]
+            assert np.abs(naive[row].astype(int) - expected).max() <= 1, number
+
+
+def crops(made: Inverted, plan: Plan, kind: str) -> np.ndarray:
+    """The crops (n, R, R, 3) of one kind that a whole plan makes."""
+    artifact = Artifact.open(made.store, made.stitch(plan).ref, stage="stitch")
+    names = sorted(name for name in artifact.parts if name.startswith(f"{kind}-"))
+    return np.concatenate([decode_frames(artifact.read_part(name)) for name in names])
+
+
+@pytest.mark.parametrize("blend", Blend)
+def test_only_where_it_is_pasted_a_blend_changes_the_frame(made: Inverted, blend: Blend) -> None:
+    plan = replace(PLAN, blend=blend)
+    frames, source = made.frames(made.stitch(plan)), made.source()
+    opacities = iter(crops(made, plan, "masks")[..., 2])
+    geometry = Alignment.open(made.store, made.alignment).geometry(0)
+    for number in geometry.frames:
+        corners, opacity = quad(number), next(opacities)
+        white = paste(np.zeros_like(source[0]), np.full((64, 64, 3), 255, np.uint8), corners, (opacity > 0) * 1.0)
+        touched = white.any(-1)
+        changed = (frames[number] != source[number]).any(-1)
+        assert changed.any()
+        assert not changed[~touched].any()
+    assert np.array_equal(frames[HIDDEN], source[HIDDEN])
+
+
+def test_every_blend_records_the_border_of_what_it_pastes(made: Inverted) -> None:
+    records = {blend: made.stitch(replace(PLAN, blend=blend)).records for blend in Blend}
+    naive, pasted = (
+        {blend: np.array([getattr(record, name) for record in records[blend]]) for blend in Blend}
+        for name in ("border_naive", "border_stitched")
+    )
+    for blend in Blend:
+        assert naive[blend] == pytest.approx(naive[Blend.STITCH])
+        assert {record.steps for record in records[blend]} == {TUNING.max_steps if blend is Blend.STITCH else 0}
+    assert (pasted[Blend.PASTE] == naive[Blend.PASTE]).all()
+    assert (pasted[Blend.FEATHER] == naive[Blend.FEATHER]).all()
+    assert (pasted[Blend.POISSON] < naive[Blend.POISSON]).all()
+
+
+def test_paste_takes_the_whole_crop_and_poisson_the_outline(made: Inverted) -> None:
+    paste_mask = crops(made, replace(PLAN, blend=Blend.PASTE), "masks")[..., 2]
+    outline = crops(made, replace(PLAN, blend=Blend.POISSON), "masks")[..., 2]
+    assert (paste_mask == 255).all()
+    assert set(np.unique(outline)) == {0, 255}
+    # An ellipse with half axes of 0.5 and 0.6 of the crop's, 3 px around it, and half a pixel.
+    assert outline.mean() / 255 == pytest.approx(np.pi * (16 + 3.5) * (19.2 + 3.5) / 64**2, rel=0.05)
+    plan = replace(PLAN, blend=Blend.POISSON)
+    source = Alignment.open(made.store, made.alignment).crops(0)
+    assert np.array_equal(crops(made, plan, "stitched")[outline == 0], source[outline == 0])
+    assert not np.array_equal(crops(made, plan, "stitched")[outline > 0], source[outline > 0])
+
+
+def test_the_blend_and_the_moments_are_part_of_the_key(made: Inverted) -> None:
+    plans = [
+        *(replace(PLAN, blend=blend) for blend in Blend),
+        replace(PLAN, edits=(edit("smile", (0.0, 2.0), (1.0, 2.0)),)),
+        replace(PLAN, edits=(edit("smile", (0.0, 2.0)),)),
+    ]
+    assert len({str(plan.parameters()) for plan in plans}) == len(plans)
+    meta = Artifact.open(made.store, made.stitch(plans[1]).ref, stage="stitch").meta
+    assert meta["blend"] == "poisson"
+    assert meta["edits"] == [["smile", 2.0], ["age", -1.0]]
 
 
 @pytest.mark.parametrize("frames", [(3, 3), (5, 2), (0, 11)])
@@ -178,14 +263,9 @@ def test_refuses_a_range_that_is_empty_or_outside(made: Inverted, frames: tuple[
     assert caught.value.field == "range"
 
 
-def test_refuses_edits_that_the_bundle_does_not_have(made: Inverted) -> None:
-    with pytest.raises(UnknownEdit, match="wings"):
-        made.stitch(replace(PLAN, edits=[("wings", 1.0)]))
-    with pytest.raises(UnknownEdit, match="strength") as caught:
-        made.stitch(replace(PLAN, edits=[("smile", 1.0), ("age", 9.0)]))
-    assert caught.value.field == "edits[1].strength"
+def test_refuses_to_do_nothing(made: Inverted) -> None:
     with pytest.raises(InvalidInput, match="no edit"):
-        made.stitch(replace(PLAN, edits=[]))
+        made.stitch(replace(PLAN, edits=()))
 
 
 def test_refuses_an_inversion_of_another_alignment(made: Inverted) -> None:

@@ -8,6 +8,7 @@ import torch
 from seamline_stitcher.stitching_tuning import Goal, StitchingConfig, masked_loss, stitch
 
 from seamline.bundles import Bundle
+from seamline.editing.edit import EditedCodes
 from seamline.errors import InvalidInput
 from seamline.networks import Generator
 from tests.fakes.bundle import tiny_bundle
@@ -43,7 +44,7 @@ def goal(bundle: Bundle, generator: Generator) -> Goal:
     border[..., 14:50, 14:50] = 1
     source, edit = generator.synthesis(codes), generator.synthesis(codes + bundle.directions["smile"])
     return Goal(
-        codes=codes + bundle.directions["smile"],
+        codes=EditedCodes(codes=codes + bundle.directions["smile"]),
         source=source,
         edit=edit,
         border=border - content,
@@ -101,6 +102,17 @@ def test_frames_alone_are_independent_of_each_other(generator: Generator, goal: 
     config = replace(TOGETHER, frames_together=1, max_steps=2)
     all_frames, one = stitch(generator, goal, config, ignore), stitch(generator, goal[3:4], config, ignore)
     assert torch.equal(all_frames.images[3:4], one.images)
+
+
+def test_style_offsets_of_the_edit_are_drawn(generator: Generator, goal: Goal) -> None:
+    styles = [torch.full_like(style, 0.2) for style in generator.styles(goal.codes.codes)]
+    offset = EditedCodes(codes=goal.codes.codes, styles=styles)
+    with torch.no_grad():
+        edit = generator.synthesis_from_styles(offset.styles_in(generator))
+    config = replace(TOGETHER, frames_together=1, target_border_loss=100.0, precision="float32")  # takes no step
+    drawn = stitch(generator, replace(goal, codes=offset, edit=edit), config, ignore).images
+    torch.testing.assert_close(drawn, edit, rtol=1e-4, atol=1e-4)
+    assert (drawn - goal.edit).abs().max() > 0.05
 
 
 def test_the_generator_itself_is_not_changed(generator: Generator, goal: Goal) -> None:
