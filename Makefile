@@ -48,7 +48,7 @@ $(STAMPS)/install: pyproject.toml constraints.txt $(wildcard services/*/pyprojec
 	touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install
-	$(PIP) -c constraints.txt -e '.[dev,dlib,text,training]'
+	$(PIP) -c constraints.txt -e '.[dev,dlib,fit,text,training]'
 	touch $@
 
 $(BIN)/python:
