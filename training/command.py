@@ -34,7 +34,14 @@ class Options:
     second: Path | None = None
 
 
-def options(kind: str, description: str, defaults: LoopConfig, second: tuple[str, str] | None = None) -> Options:
+def options(
+    kind: str,
+    description: str,
+    defaults: LoopConfig,
+    second: tuple[str, str] | None = None,
+    *,
+    portraits: bool = True,
+) -> Options:
     """Read the command line, keep torch to one core where that is all there is, and seed it.
 
     Args:
@@ -42,13 +49,17 @@ def options(kind: str, description: str, defaults: LoopConfig, second: tuple[str
         description: For `--help`.
         defaults: How it is trained unless asked otherwise.
         second: Name and help of an option for a second set of portraits.
+        portraits: Whether it learns from portraits; otherwise it learns from the other networks of the bundle.
     """
     parser = argparse.ArgumentParser(prog=f"python -m training.{kind}", description=description)
-    parser.add_argument("--data", type=Path, required=True, help="shards of training.renderer.dataset")
+    if portraits:
+        parser.add_argument("--data", type=Path, required=True, help="shards of training.renderer.dataset")
     if second:
         parser.add_argument(f"--{second[0]}", dest="second", type=Path, required=True, help=second[1])
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, log and figures")
-    parser.add_argument("--bundle", type=Path, help="bundle to put the network into, e.g. bundles/avatar-256")
+    parser.add_argument(
+        "--bundle", type=Path, required=not portraits, help="bundle to put the network into, e.g. bundles/avatar-256"
+    )
     parser.add_argument("--steps", type=int, default=defaults.steps, help="steps to train for")
     parser.add_argument("--device", default=defaults.device, help="cpu, or cuda")
     parser.add_argument("--workers", type=int, default=defaults.workers, help="processes that make batches ahead")
@@ -60,7 +71,7 @@ def options(kind: str, description: str, defaults: LoopConfig, second: tuple[str
     chosen = asdict(defaults) | {name: getattr(asked, name) for name in ("steps", "seed", "device", "workers")}
     return Options(
         kind=kind,
-        data=asked.data,
+        data=getattr(asked, "data", asked.bundle),
         out=asked.out,
         bundle=asked.bundle,
         loop=LoopConfig(**chosen),

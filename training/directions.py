@@ -1,15 +1,14 @@
 """Finds the edit directions of a bundle in W, and writes them into it: `python -m training.directions`.
 
-As in InterFaceGAN (Shen et al. 2020, arXiv:1907.10786) a direction is linear in W, but all attributes are
-fitted together: codes are regressed on all parameters of the domain at once, by least squares, so that the
-direction of one holds the others still. One hyperplane per attribute would take along what it is correlated
-with. How far an edit goes, what it takes along and whether it grows steadily is then measured on pictures,
-with the attribute network, which has never seen the generator.
+Two procedures compete for every edit. Where the renderer has a parameter, codes are regressed on all parameters at
+once, by least squares, so that the direction of one holds the others still. InterFaceGAN (`seamline.editing.fit`) needs
+labels only: what the bundle's networks read off random faces. Both are measured on other random faces, and the one that
+carries further and takes less along goes into the bundle, as far as the faces follow.
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -19,66 +18,102 @@ import torch
 from torch import Tensor
 
 from seamline.bundles import INSTALLED, Bundle, EditSpec, load_bundle, put_directions
-from seamline.networks.attributes import AttributeNetwork
+from seamline.editing.fit import Faces, calibrated, draw, fit, random_codes
+from seamline.editing.measure import EditFigures, figures, look, span
+from seamline.editing.measure import standardised as in_deviations
+from seamline.editing.reading import Reader
+from seamline.errors import InvalidInput
 from seamline.networks.stylegan2 import Generator
 from training.command import POSE
 from training.loop import single_core
 from training.renderer.parameters import INDEX, NAMES, PARAMETERS, STDS, sample, standardise
 
-DESCRIPTIONS = {
-    "smile": "Smile more, or less",
-    "mouth_open": "Open or close the mouth",
-    "eyes_open": "Open the eyes wider, or shut them",
-    "age": "Look older, or younger",
-    "gender": "Look more masculine, or more feminine",
-    "glasses": "Put glasses on, or take them off",
-    "beard": "Grow a beard, or shave it",
-    "hair_length": "Longer, or shorter hair",
-    "hair_colour": "Lighter, or darker hair",
-    "yaw": "Turn the head to the image's right, or left",
-    "pitch": "Look up, or down",
-    "brow_raise": "Raise, or lower the brows",
-    "brow_frown": "Frown, or look worried",
-    "gaze_x": "Look to the image's right, or left",
-    "pucker": "Round the lips",
-    "nose_length": "Longer, or shorter nose",
-    "nose_width": "Wider, or narrower nose",
-    "eye_size": "Larger, or smaller eyes",
-    "lip_fullness": "Fuller, or thinner lips",
-    "brow_thickness": "Bushier, or thinner brows",
-    "face_width": "Wider, or narrower face",
-    "fringe": "More, or less of a fringe",
-    "skin_tone": "Lighter, or darker skin",
-}
-"""The edits, by the attribute that they move."""
-STRONGEST = 4.0
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """An edit that may go into the bundle."""
+
+    name: str
+    description: str
+    parameter: str = ""
+    """The renderer's parameter that it moves; empty where only InterFaceGAN can find it."""
+    witness: str = ""
+    """What tells whether it shows."""
+
+
+def _parameter(name: str, description: str, parameter: str = "", witness: str = "") -> Wanted:
+    return Wanted(name=name, description=description, parameter=parameter or name, witness=witness or name)
+
+
+def _proportion(name: str, description: str) -> Wanted:
+    return Wanted(name=name, description=description, witness=name)
+
+
+WANTED = (
+    _parameter("smile", "Smile more, or less"),
+    _parameter("mouth_open", "Open or close the mouth"),
+    _parameter("eyes_open", "Open the eyes wider, or shut them"),
+    _parameter("age", "Look older, or younger"),
+    _parameter("gender", "Look more masculine, or more feminine"),
+    _parameter("glasses", "Put glasses on, or take them off"),
+    _parameter("beard", "Grow a beard, or shave it"),
+    _parameter("hair_length", "Longer, or shorter hair"),
+    _parameter("hair_colour", "Lighter, or darker hair"),
+    _parameter("yaw", "Turn the head to the image's right, or left"),
+    _parameter("pitch", "Look up, or down"),
+    _parameter("brow_raise", "Raise, or lower the brows", witness="eye_eyebrow_distance"),
+    _parameter("nose_length", "Longer, or shorter nose"),
+    _parameter("fringe", "More, or less of a fringe"),
+    _parameter("skin_tone", "Lighter, or darker skin"),
+    _parameter("eye_distance", "Eyes further apart, or closer together", "eye_spacing"),
+    _parameter("eye_size", "Larger, or smaller eyes", witness="eye_ratio"),
+    _proportion("mouth_ratio", "Wider, or narrower mouth"),
+    _proportion("lip_ratio", "Higher and narrower, or flatter and wider lips"),
+    _proportion("face_ratio", "Longer, or rounder face"),
+)
+"""In the order of the bundle's list."""
+STRONGEST = 3.0
 """No edit goes further than so many standard deviations."""
-LEAST_EFFECT, LEAST_MONOTONE = 0.1, 0.8
-"""An edit that the attribute network sees move less, or less steadily, is not offered."""
-STEPS = np.linspace(-1, 1, 9)
-"""Strengths at which an edit is measured, as a share of its range."""
+LEAST_EFFECT = 0.3
+"""Standard deviations of its witness per unit of strength; an edit that shows less is not offered."""
+LEAST_REACH = 1.5
+"""Nor is one that goes less far up or down."""
+FOLLOWING = 0.95
+"""Share of the faces that must follow an edit to its end."""
+ENTANGLED = 0.1
+"""Correlation in the sample from which another reading is held still."""
+BETTER = 0.05
+"""Leakage by which InterFaceGAN's direction must be better where both carry as far."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditFigures:
-    """What an edit does, in standard deviations of the attributes."""
+class Candidate:
+    """A direction for an edit, and what it does."""
 
-    effect: float
-    """Change of its attribute over its whole range, per unit of strength."""
-    leakage: float
-    """Largest change of another attribute, as a share of that."""
-    leaks_into: str
-    monotone: float
-    """Share of the steps through its range that move its attribute the right way, over all faces."""
+    procedure: str
+    direction: Tensor
+    """(num_ws, w_dim) for a strength of 1."""
+    figures: EditFigures
+
+    @property
+    def reach(self) -> float:
+        """How far it goes both ways."""
+        return min(-self.figures.low, self.figures.high)
 
     @property
     def works(self) -> bool:
-        """Whether the edit can be offered."""
-        return self.effect >= LEAST_EFFECT and self.monotone >= LEAST_MONOTONE
+        """Whether it can be offered."""
+        return self.figures.effect >= LEAST_EFFECT and self.reach >= LEAST_REACH
+
+    def beats(self, other: "Candidate") -> bool:
+        """Whether it is worth taking instead."""
+        if (self.works, self.reach) != (other.works, other.reach):
+            return (self.works, self.reach) > (other.works, other.reach)
+        return self.figures.leakage < other.figures.leakage - BETTER
 
 
 @torch.no_grad()
-def fit(generator: Generator, count: int = 4000, seed: int = 5) -> Tensor:
+def regress(generator: Generator, count: int = 4000, seed: int = 5) -> Tensor:
     """Change of w per standard deviation of every parameter (P, w_dim): least squares over sampled codes."""
     rng = np.random.default_rng((seed, 1))
     parameters = torch.from_numpy(standardise(sample(rng, count)))
@@ -89,95 +124,119 @@ def fit(generator: Generator, count: int = 4000, seed: int = 5) -> Tensor:
     return torch.from_numpy(solution[:-1]).float()
 
 
-def strength_range(name: str) -> float:
-    """Strength that carries an attribute from one end of what is rendered to the other."""
-    parameter = PARAMETERS[INDEX[name]]
-    share = POSE if parameter.group == "pose" else 1.0
-    return round(min(share * float((parameter.high - parameter.low) / STDS[INDEX[name]]), STRONGEST), 1)
+def strength_range(parameter: str) -> float:
+    """Strength that carries a parameter from one end of what is rendered to the other."""
+    if not parameter:
+        return STRONGEST
+    rendered = PARAMETERS[INDEX[parameter]]
+    share = POSE if rendered.group == "pose" else 1.0
+    return round(min(share * float((rendered.high - rendered.low) / STDS[INDEX[parameter]]), STRONGEST), 1)
 
 
-def specs(names: tuple[str, ...]) -> list[EditSpec]:
-    """The edits on the attributes that the bundle can measure."""
-    return [
-        EditSpec(
-            name=name,
-            description=DESCRIPTIONS[name],
-            min_strength=-strength_range(name),
-            max_strength=strength_range(name),
-            attribute=name,
-        )
-        for name in names
-        if name in DESCRIPTIONS
-    ]
+def entangled(faces: Faces, name: str) -> dict[str, Tensor]:
+    """Labels of the attributes of other edits that come along with a reading in the sample."""
+    correlation = np.corrcoef(torch.cat([faces.labels(name)[:, None], faces.values], 1).numpy().T)[0, 1:]
+    known = {wanted.witness for wanted in WANTED if wanted.witness == wanted.parameter} - {name}
+    return {
+        other: faces.labels(other)
+        for other, value in zip(faces.names, correlation, strict=True)
+        if other in known and abs(value) > ENTANGLED
+    }
 
 
-@torch.inference_mode()
-def measure(bundle: Bundle, edit: EditSpec, direction: Tensor, faces: int = 8, seed: int = 6) -> EditFigures:
-    """Apply an edit to random faces that start at the middle of its range, and read the attributes.
+class Search:
+    """Candidates for edits, measured on the same faces."""
 
-    Args:
-        bundle: Its generator and attribute network.
-        edit: The edit.
-        direction: (num_ws, w_dim).
-        faces: How many faces.
-        seed: Draws them.
-    """
-    generator = cast(Generator, bundle.module("generator"))
-    names = cast(AttributeNetwork, bundle.module("attributes")).config.names
-    z = torch.from_numpy(standardise(sample(np.random.default_rng((seed, 2)), faces)))
-    z[:, [INDEX["yaw"], INDEX["pitch"]]] *= POSE
-    z[:, INDEX[edit.attribute]] = 0
-    strengths = STEPS * edit.max_strength / 2
-    ws = generator.mapping(z)[:, None] + torch.from_numpy(strengths).float()[:, None, None] * direction
-    images = [generator.synthesis(part, "none").clamp(-1, 1) for part in ws]
-    values = torch.stack([bundle.infer("attributes", part) for part in images]).numpy()
-    change = (values[:, -1] - values[:, 0]).mean(0) / (strengths[-1] - strengths[0])
-    own = names.index(edit.attribute)
-    others = np.delete(np.abs(change), own)
-    steps = np.diff(values[:, :, own], axis=1)
-    return EditFigures(
-        effect=float(change[own]),
-        leakage=float(others.max() / max(abs(change[own]), 1e-6)),
-        leaks_into=np.delete(np.array(names), own)[others.argmax()].item(),
-        monotone=float((steps > 0).mean()),
+    def __init__(self, bundle: Bundle, faces: Faces, unseen: int = 20, seed: int = 7) -> None:
+        self.bundle, self.faces, self.reader = bundle, faces, Reader(bundle)
+        self.codes = random_codes(bundle, unseen, seed)[:, None].expand(-1, bundle.num_ws, -1)
+        self.seen = self.reader.see(self.codes)
+        self.per_parameter = regress(cast(Generator, bundle.module("generator")))
+
+    def candidates(self, wanted: Wanted) -> Iterator[Candidate]:
+        """By least squares, and by InterFaceGAN unless the attribute is all that its conditions are."""
+        regressed = None
+        if wanted.parameter:
+            regressed = self.per_parameter[NAMES.index(wanted.parameter)].expand(self.bundle.num_ws, -1)
+            yield self.measured(wanted, "least squares", regressed)
+        labels = self.faces.labels(wanted.witness)
+        try:
+            found = fit(self.bundle, self.faces, labels, entangled(self.faces, wanted.witness))
+        except InvalidInput:
+            return
+        if regressed is None:
+            found = calibrated(self.bundle, found, wanted.witness, float(labels.std()))
+        else:  # in the units of the other
+            found = found * (regressed.square().sum() / (found * regressed).sum()).clamp(0, 10)
+        yield self.measured(wanted, "InterFaceGAN", found)
+
+    def measured(self, wanted: Wanted, procedure: str, direction: Tensor) -> Candidate:
+        """Measure a direction as far as the faces follow."""
+        stimulus = look(self.reader, self.codes, lambda codes, strength: codes + strength * direction, self.seen)
+        own = in_deviations(self.reader, stimulus.values)[..., self.reader.names.index(wanted.witness)]
+        most = strength_range(wanted.parameter)
+        low, high = span(stimulus, own, FOLLOWING)
+        found = figures(self.reader, stimulus, wanted.witness, max(low, -most), min(high, most))
+        return Candidate(procedure=procedure, direction=direction, figures=found)
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate:
+    """The one to offer; the first unless a later one beats it."""
+    chosen = candidates[0]
+    for other in candidates[1:]:
+        chosen = other if other.beats(chosen) else chosen
+    return chosen
+
+
+def spec(wanted: Wanted, chosen: Candidate, attributes: Sequence[str]) -> EditSpec:
+    """The edit as the bundle lists it."""
+    return EditSpec(
+        name=wanted.name,
+        description=wanted.description,
+        min_strength=chosen.figures.low,
+        max_strength=chosen.figures.high,
+        attribute=wanted.name if wanted.name in attributes else wanted.witness,
     )
 
 
-def table(figures: Mapping[str, EditFigures], edits: Sequence[EditSpec]) -> str:
-    """The figures of the edits that work as Markdown, and the names of the others."""
+def table(found: Mapping[str, Sequence[Candidate]]) -> str:
+    """All candidates as Markdown; a star marks what goes into the bundle."""
     lines = [
-        "| edit | strengths | effect per unit | leakage | into | monotone |",
-        "|---|---|---|---|---|---|",
+        "| edit | procedure | strengths | effect per unit | leakage | into | identity at ±2 |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for edit in edits:
-        name, own = edit.name, figures[edit.name]
-        if not own.works:
-            continue
-        span = f"{edit.min_strength:g} to {edit.max_strength:g}"
-        shown = f"{own.effect:.2f} | {100 * own.leakage:.0f} % | {own.leaks_into} | {100 * own.monotone:.0f} %"
-        lines.append(f"| {name} | {span} | {shown} |")
-    left_out = ", ".join(name for name, own in figures.items() if not own.works)
-    return "\n".join([*lines, "", f"Left out, for want of a measurable effect: {left_out or 'none'}."])
+    for name, candidates in found.items():
+        for one in candidates:
+            own, star = one.figures, " *" if one is best(candidates) and one.works else ""
+            shown = f"{own.effect:.2f} | {100 * own.leakage:.0f} % | {own.leaks_into} | {own.identity:.2f}"
+            lines.append(f"| {name} | {one.procedure}{star} | {own.low:g} to {own.high:g} | {shown} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Fit, write, measure."""
+    """Fit, measure, write."""
     parser = argparse.ArgumentParser(prog="python -m training.directions", description=__doc__)
     parser.add_argument("--bundle", default="avatar-256", help="name of an installed bundle")
+    parser.add_argument("--samples", type=int, default=1600, help="faces that InterFaceGAN learns from")
     parser.add_argument("--out", type=Path, default=Path("runs/directions"), help="figures as JSON")
     asked = parser.parse_args()
     single_core()
     bundle = load_bundle(asked.bundle)
-    per_parameter = fit(cast(Generator, bundle.module("generator")))
-    edits = specs(cast(AttributeNetwork, bundle.module("attributes")).config.names)
-    directions = {edit.name: per_parameter[NAMES.index(edit.attribute)].expand(bundle.num_ws, -1) for edit in edits}
-    figures = {edit.name: measure(bundle, edit, directions[edit.name]) for edit in edits}
-    offered = [edit for edit in edits if figures[edit.name].works]
-    put_directions(INSTALLED / asked.bundle, {edit.name: directions[edit.name] for edit in offered}, offered)
+    search = Search(bundle, draw(bundle, asked.samples, seed=3))
+    readable = [wanted for wanted in WANTED if wanted.witness in search.reader.names]
+    found = {wanted.name: list(search.candidates(wanted)) for wanted in readable}
+    chosen = {name: best(candidates) for name, candidates in found.items() if candidates}
+    attributes = search.reader.names[: search.reader.attributes]
+    offered = [
+        spec(wanted, chosen[wanted.name], attributes)
+        for wanted in readable
+        if wanted.name in chosen and chosen[wanted.name].works
+    ]
+    put_directions(INSTALLED / asked.bundle, {edit.name: chosen[edit.name].direction for edit in offered}, offered)
     asked.out.mkdir(parents=True, exist_ok=True)
-    written = {name: asdict(own) for name, own in figures.items()}
+    written = {name: {one.procedure: asdict(one.figures) for one in own} for name, own in found.items()}
     (asked.out / "figures.json").write_text(json.dumps(written, indent=1) + "\n")
-    print(table(figures, edits))
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ attribute's map learns to move what is read of it by as much as asked, while the
 drawn as the encoder finds them: one of W, with offsets per layer as wide as its own.
 """
 
-import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -14,26 +14,30 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from seamline.bundles import Bundle, load_bundle
+from seamline.editing.reading import Reader as PictureReader
 from seamline.networks.attributes import AttributeNetwork
 from seamline.networks.e4e import E4eEncoder
 from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
 from seamline.networks.stylegan2 import Generator
-from training.command import POSE, Options, finish
-from training.loop import Batch, LoopConfig, single_core, train
+from training.command import POSE, finish, options
+from training.loop import Batch, LoopConfig, train
 from training.metrics import explained_variance
 from training.renderer.parameters import HIGHS, INDEX, LOWS, MEANS, STDS, sample, standardise
 
-EDITED = (
-    "smile", "mouth_open", "eyes_open", "age", "gender", "glasses", "beard", "moustache", "hair_length",
-    "hair_colour", "fringe", "hat", "earrings", "lipstick", "brow_raise", "brow_frown", "brow_thickness",
-    "lip_fullness", "skin_tone", "face_width",
-)  # fmt: skip
-"""Attributes that get a map, if the bundle can read them; pose is left to its directions."""
-CODES, PER_ATTRIBUTE = 128, 32
-"""Pictures of a step of the reader's, and codes of each attribute in a step of the maps'."""
+DEFAULTS = LoopConfig(steps=6000, learning_rate=1e-3, weight_decay=0.1, ema=0.995)
+"""Steps of the reader, and again of the maps."""
+MAPS_RATE = 5e-3
+"""Learning rate of the maps."""
+PICTURES, DRAWN = 5000, 25
+"""Codes of which pictures are read, and how many are drawn at a time."""
+READ, PER_ATTRIBUTE = 128, 32
+"""Codes of a step of the reader's, and codes of each attribute in a step of the maps'."""
+LEAST_EFFECT = 0.25
+"""No map is enlarged more than fourfold: what is hardly seen to move is hardly seen, not hardly moved."""
 KEEP_OTHERS, KEEP_CODE = 4.0, 1.0
 """Weights of the mean squared change of the other attributes and of the code, against that of the own one."""
 
@@ -45,8 +49,8 @@ class Reader(nn.Module):
         super().__init__()
         self.linear = nn.Linear(num_ws * w_dim, attributes)
         self.layers = nn.Sequential(
-            nn.Linear(num_ws * w_dim, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2),
-            nn.Linear(width, attributes),
+            nn.Linear(num_ws * w_dim, width), nn.LeakyReLU(0.2), nn.Dropout(0.2), nn.Linear(width, width),
+            nn.LeakyReLU(0.2), nn.Linear(width, attributes),
         )  # fmt: skip
 
     def forward(self, ws: Tensor) -> Tensor:
@@ -82,7 +86,7 @@ class Domain:
     def __init__(self, bundle: Bundle) -> None:
         self.generator = cast(Generator, bundle.module("generator"))
         self.attributes = cast(AttributeNetwork, bundle.module("attributes"))
-        self.bundle = bundle
+        self.bundle, self.look = bundle, PictureReader(bundle)
         self.names = self.attributes.config.names
         self.low, self.high = (
             torch.tensor([float((ends[i] - MEANS[i]) / STDS[i]) for i in map(INDEX.__getitem__, self.names)])
@@ -98,7 +102,7 @@ class Domain:
     @torch.no_grad()
     def read(self, ws: Tensor) -> Tensor:
         """Attributes (B, A) of the pictures of codes (B, L, w_dim), kept to the range of what is rendered."""
-        values = self.attributes(self.generator.synthesis(ws, "none").clamp(-1, 1)).float()
+        values = self.attributes(self.look.pictures(ws)).float()
         return values.clamp(self.low.to(values), self.high.to(values))
 
     @torch.inference_mode()
@@ -115,16 +119,36 @@ class Domain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadingLoss:
-    """Squared error of what is read off codes against what is seen on their pictures."""
+class Pictures:
+    """Codes, and what is seen on their pictures: drawn once, since drawing takes longer than all else."""
 
-    domain: Domain
-    spread: Tensor
+    codes: Tensor
+    """(N, L, w_dim)."""
+    values: Tensor
+    """(N, A)."""
+    seed: int
 
-    def __call__(self, reader: nn.Module, batch: Batch) -> Tensor:
-        """Mean over codes and attributes, in standard deviations."""
-        ws = self.domain.codes(batch, self.spread)
-        return (reader(ws) - self.domain.read(ws)).square().mean()
+    @classmethod
+    def draw(cls, domain: Domain, spread: Tensor, path: Path, count: int, seed: int) -> "Pictures":
+        """Draw them, or read back what an earlier run has drawn into `path`."""
+        if not path.exists():
+            codes = Codes(count=DRAWN, num_ws=domain.bundle.num_ws, w_dim=domain.bundle.w_dim, seed=seed)
+            ws = [domain.codes({k: v.to(spread.device) for k, v in codes(step).items()}, spread)
+                  for step in range(count // DRAWN)]  # fmt: skip
+            values = [domain.read(part) for part in ws]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({"codes": torch.cat(ws).cpu(), "values": torch.cat(values).cpu()}, path)
+        return cls(**load_file(path), seed=seed)
+
+    def __call__(self, step: int) -> Batch:
+        """A step's codes (B, L, w_dim) and values (B, A), a function of nothing else."""
+        rows = np.random.default_rng((self.seed, step)).integers(len(self.codes), size=READ)
+        return {"codes": self.codes[rows], "values": self.values[rows]}
+
+
+def reading_loss(reader: nn.Module, batch: Batch) -> Tensor:
+    """Squared error of what is read off codes, mean over codes and attributes, in standard deviations."""
+    return (reader(batch["codes"]) - batch["values"]).square().mean()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +183,7 @@ class EditingLoss:
 
 @torch.inference_mode()
 def evaluate(
-    maps: LatentTransformer, reader: nn.Module, domain: Domain, spread: Tensor, faces: int = 64
+    maps: LatentTransformer, reader: nn.Module, domain: Domain, spread: Tensor, faces: int = 32
 ) -> dict[str, float]:
     """How well codes are read, and how every edit of one deviation, up and down, moves what is seen on pictures."""
     config = maps.config
@@ -181,39 +205,28 @@ def evaluate(
     return figures
 
 
-def asked_for() -> Options:
-    """Read the command line; there are no portraits to give, unlike with the other trainers."""
-    parser = argparse.ArgumentParser(prog="python -m training.latent_transformer", description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True, help="bundle to learn from and to put the network into")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoints, logs and figures")
-    parser.add_argument("--steps", type=int, default=6000, help="steps of the reader, and again of the maps")
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
-    parser.add_argument("--workers", type=int, default=0, help="processes that make batches ahead")
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    if asked.device == "cpu":
-        single_core()
-    torch.manual_seed(asked.seed)
-    loop = LoopConfig(
-        steps=asked.steps, learning_rate=1e-3, ema=0.995, seed=asked.seed, device=asked.device, workers=asked.workers
-    )
-    return Options(kind="latent_transformer", data=asked.bundle, out=asked.out, bundle=asked.bundle, loop=loop)
+@torch.inference_mode()
+def calibrate(maps: LatentTransformer, figures: Mapping[str, float]) -> None:
+    """Scale every map, so that a strength of 1 moves what is seen by one standard deviation."""
+    for number, name in enumerate(maps.config.names):
+        scale = 1 / max(figures[f"effect_{name}"], LEAST_EFFECT)
+        maps.weight[number] *= scale
+        maps.bias[number] *= scale
 
 
 def main() -> None:
     """Train and report; see `--help`."""
-    asked = asked_for()
-    device = asked.loop.device
-    bundle = load_bundle(asked.data.name, asked.data.resolve().parent, device)
+    asked = options("latent_transformer", __doc__ or "", DEFAULTS, portraits=False)
+    device, seed, place = asked.loop.device, asked.loop.seed, asked.bundle
+    bundle = load_bundle(place.name, place.resolve().parent, device)
     domain = Domain(bundle)
     spread = domain.encoder_spread().clone()
-    names = [name for name in EDITED if name in domain.names]
+    names = [name for name in bundle.edits if name in domain.names]
     config = {"names": names, "num_ws": bundle.num_ws, "w_dim": bundle.w_dim}
-    sizes = {"num_ws": bundle.num_ws, "w_dim": bundle.w_dim, "seed": asked.loop.seed}
     reader = train(
         Reader(bundle.num_ws, bundle.w_dim, len(domain.names)),
-        ReadingLoss(domain=domain, spread=spread),
-        Codes(count=CODES, **sizes),
+        reading_loss,
+        Pictures.draw(domain, spread, asked.out / "pictures.safetensors", PICTURES, seed),
         asked.out / "reader",
         asked.loop,
     )
@@ -221,12 +234,13 @@ def main() -> None:
     trained = train(
         LatentTransformer(LatentTransformerConfig(**config)),
         EditingLoss(domain=domain, spread=spread, reader=reader),
-        Codes(count=PER_ATTRIBUTE * len(names), **sizes),
+        Codes(count=PER_ATTRIBUTE * len(names), num_ws=bundle.num_ws, w_dim=bundle.w_dim, seed=seed),
         asked.out,
-        replace(asked.loop, learning_rate=5e-3),
+        replace(asked.loop, learning_rate=MAPS_RATE, weight_decay=0.01),
     )
-    figures = evaluate(cast(LatentTransformer, trained).to(device), reader, domain, spread)
-    finish(asked, trained.cpu(), config, figures)
+    maps = cast(LatentTransformer, trained).to(device)
+    calibrate(maps, evaluate(maps, reader, domain, spread, faces=16))
+    finish(asked, maps.cpu(), config, evaluate(maps.to(device), reader, domain, spread))
 
 
 if __name__ == "__main__":

@@ -34,3 +34,15 @@ def test_a_finished_network_is_in_the_bundle_with_its_figures_beside(asked, tmp_
     torch.testing.assert_close(bundle.module("attributes").values.bias, network.values.bias.detach())
     assert bundle.manifest.networks["attributes"].source == "python -m training.attributes"
     assert json.loads((tmp_path / "out" / "figures.json").read_text()) == {"r2": 0.5}
+
+
+def test_a_network_that_learns_from_others_needs_a_bundle_and_no_portraits(tmp_path, monkeypatch, capsys):
+    words = ["x", "--out", str(tmp_path), "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        options("latent_transformer", "Trains.", LoopConfig(steps=9), portraits=False)
+    assert "--bundle" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*words, "--bundle", "some"])
+    threads = torch.get_num_threads()
+    assert str(options("latent_transformer", "Trains.", LoopConfig(steps=9), portraits=False).bundle) == "some"
+    torch.set_num_threads(threads)

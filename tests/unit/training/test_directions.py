@@ -1,11 +1,24 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from seamline.editing.fit import Faces
+from seamline.editing.measure import EditFigures
+from seamline.editing.reading import PROPORTIONS
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
-from tests.fakes.bundle import tiny_bundle
-from training.directions import DESCRIPTIONS, EditFigures, fit, specs, strength_range, table
+from training.directions import STRONGEST, WANTED, Candidate, best, entangled, regress, spec, strength_range, table
 from training.renderer.parameters import ATTRIBUTES, INDEX, NAMES, PARAMETERS
+
+GOOD = EditFigures(
+    low=-3.0, high=3.0, monotone=1.0, response=(), effect=0.8, strong_effect=1.6, leakage=0.2, leaks_into="age",
+    identity=0.9,
+)  # fmt: skip
+
+
+def candidate(procedure: str = "least squares", **changed) -> Candidate:
+    return Candidate(procedure=procedure, direction=torch.zeros(2, 3), figures=replace(GOOD, **changed))
 
 
 def test_directions_are_what_one_deviation_of_a_parameter_changes():
@@ -17,7 +30,7 @@ def test_directions_are_what_one_deviation_of_a_parameter_changes():
             mapping_lr_multiplier=1.0, normalize_z=False, channel_base=64, channel_max=8,
         )
     )  # fmt: skip
-    directions = fit(generator, count=600)
+    directions = regress(generator, count=600)
     zero, one = torch.zeros(1, count), torch.zeros(1, count)
     one[0, INDEX["smile"]] = 1
     expected = (generator.mapping(one) - generator.mapping(zero))[0, 0]
@@ -26,31 +39,58 @@ def test_directions_are_what_one_deviation_of_a_parameter_changes():
     assert directions[fixed].abs().max() < 1e-3
 
 
-def test_every_attribute_is_an_edit_with_a_range_about_zero():
-    assert set(DESCRIPTIONS) == set(ATTRIBUTES)
-    edits = specs(ATTRIBUTES)
-    assert [edit.name for edit in edits] == list(ATTRIBUTES)
-    assert all(1 < edit.max_strength <= 4 for edit in edits)
-    assert all(edit.min_strength == -edit.max_strength for edit in edits)
+def test_every_edit_has_a_parameter_of_the_renderers_and_a_witness_that_can_be_read():
+    assert len({wanted.name for wanted in WANTED}) == len(WANTED)
+    for wanted in WANTED:
+        assert not wanted.parameter or wanted.parameter in NAMES
+        assert wanted.witness in (*ATTRIBUTES, *PROPORTIONS)
 
 
 def test_a_range_carries_from_end_to_end():
-    parameter = PARAMETERS[INDEX["skin_tone"]]
-    assert strength_range("skin_tone") == pytest.approx(np.sqrt(12), abs=0.1)
+    parameter = PARAMETERS[INDEX["glasses"]]
+    assert strength_range("glasses") == pytest.approx(2.1)
     assert parameter.high - parameter.low == 1
+    assert strength_range("skin_tone") == strength_range("") == STRONGEST
 
 
-def test_edits_that_the_bundle_cannot_measure_are_left_out(tmp_path):
-    names = tiny_bundle(tmp_path).module("attributes").config.names
-    assert [edit.name for edit in specs(names)] == ["smile", "age"]
+def test_only_other_edits_attributes_that_come_along_are_held_still():
+    rng = np.random.default_rng(0)
+    age = rng.standard_normal(400)
+    columns = {
+        "age": age,
+        "beard": age + rng.standard_normal(400),
+        "smile": rng.standard_normal(400),
+        "pucker": age,
+        "eye_ratio": age,
+    }
+    values = torch.tensor(np.stack(list(columns.values()), 1), dtype=torch.float32)
+    held = entangled(Faces(codes=torch.zeros(400, 2), values=values, names=tuple(columns)), "age")
+    assert held.keys() == {"beard"}
+    assert torch.equal(held["beard"], values[:, 1])
 
 
-def test_only_edits_that_move_their_attribute_steadily_are_offered():
-    def figures(effect, monotone):
-        return EditFigures(effect=effect, leakage=0.1, leaks_into="age", monotone=monotone)
+def test_the_direction_that_carries_further_is_taken_and_else_the_purer_one():
+    first = candidate()
+    assert best([first, candidate("InterFaceGAN")]) is first
+    assert best([first, candidate("InterFaceGAN", leakage=0.17)]) is first
+    assert best([first, candidate("InterFaceGAN", leakage=0.1)]) is not first
+    assert best([first, candidate("InterFaceGAN", leakage=0.1, low=-2.0)]) is first
+    assert best([candidate(low=-2.0), candidate("InterFaceGAN", leakage=0.9)]).procedure == "InterFaceGAN"
+    assert best([candidate(effect=0.1), candidate("InterFaceGAN", low=-2.0)]).procedure == "InterFaceGAN"
 
-    found = {"smile": figures(0.8, 1.0), "pucker": figures(0.02, 1.0), "gaze_x": figures(0.5, 0.4)}
-    assert [name for name, own in found.items() if own.works] == ["smile"]
-    text = table(found, specs(("smile", "pucker", "gaze_x")))
-    assert "| smile |" in text
-    assert "Left out, for want of a measurable effect: pucker, gaze_x." in text
+
+def test_only_edits_that_show_and_carry_are_offered():
+    assert candidate().works
+    assert not candidate(effect=0.1).works
+    assert not candidate(high=1.0).works
+    text = table({"smile": [candidate()], "age": [candidate(effect=0.1)]})
+    assert "| smile | least squares * | -3 to 3 | 0.80 | 20 % | age | 0.90 |" in text
+    assert "| age | least squares | -3 to 3 | 0.10" in text
+
+
+def test_an_edit_is_listed_with_the_range_in_which_faces_follow_it():
+    smile = next(wanted for wanted in WANTED if wanted.name == "smile")
+    listed = spec(smile, candidate(low=-2.0), ["smile", "age"])
+    assert (listed.min_strength, listed.max_strength, listed.attribute) == (-2.0, 3.0, "smile")
+    raised = next(wanted for wanted in WANTED if wanted.name == "brow_raise")
+    assert spec(raised, candidate(), ["smile"]).attribute == "eye_eyebrow_distance"

@@ -10,7 +10,16 @@ from seamline.networks.e4e import E4eConfig, E4eEncoder
 from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 from tests.fakes.bundle import CONFIGS, tiny_bundle
-from training.latent_transformer import Codes, Domain, EditingLoss, Reader, ReadingLoss, evaluate
+from training.latent_transformer import (
+    Codes,
+    Domain,
+    EditingLoss,
+    Pictures,
+    Reader,
+    calibrate,
+    evaluate,
+    reading_loss,
+)
 from training.loop import LoopConfig, train
 from training.renderer.parameters import NAMES
 
@@ -136,15 +145,34 @@ def test_training_finds_the_maps(domain, codes, tmp_path):
     assert change[:, 1:].mean(0).abs().max() < 0.2
 
 
-def test_the_reader_learns_what_the_attribute_network_sees(domain, codes, tmp_path):
+def test_the_reader_learns_what_the_attribute_network_sees(domain, tmp_path):
     torch.manual_seed(0)
     spread = torch.full((domain.bundle.num_ws, P), 0.1)
-    loss = ReadingLoss(domain=domain, spread=spread)
+    pictures = Pictures.draw(domain, spread, tmp_path / "pictures.safetensors", count=100, seed=1)
+    torch.testing.assert_close(pictures.values[:5], domain.read(pictures.codes[:5]), rtol=2e-2, atol=2e-2)
     reader = Reader(domain.bundle.num_ws, P, 3, width=16)
-    before = float(loss(reader, codes(99)).detach())
-    trained = train(reader, loss, codes, tmp_path, LoopConfig(steps=40, learning_rate=3e-3, ema=0.9))
-    assert float(loss(trained, codes(99))) < 0.7 * before
+    before = float(reading_loss(reader, pictures(99)).detach())
+    trained = train(reader, reading_loss, pictures, tmp_path, LoopConfig(steps=40, learning_rate=3e-3, ema=0.9))
+    assert float(reading_loss(trained, pictures(99))) < 0.7 * before
     figures = evaluate(perfect(domain).eval(), trained, domain, spread, faces=4)
     assert figures.keys() == {"reader_r2_mean"} | {
         f"{what}_{n}" for what in ("effect", "leakage") for n in ("smile", "yaw")
     }
+
+
+def test_pictures_are_drawn_once_and_read_back(domain, tmp_path, monkeypatch):
+    spread, path = torch.full((domain.bundle.num_ws, P), 0.1), tmp_path / "pictures.safetensors"
+    drawn = Pictures.draw(domain, spread, path, count=25, seed=1)
+    monkeypatch.setattr(Domain, "read", lambda *_: pytest.fail("drawn again"))
+    again = Pictures.draw(domain, spread, path, count=25, seed=1)
+    assert torch.equal(drawn.codes, again.codes)
+    assert torch.equal(drawn(7)["values"], again(7)["values"])
+    assert not torch.equal(drawn(7)["codes"], drawn(8)["codes"])
+
+
+def test_calibrated_maps_move_as_far_as_asked_but_none_is_blown_up(domain):
+    maps = perfect(domain)
+    codes = torch.zeros(2, domain.bundle.num_ws, P)
+    before = maps.offsets(codes[None])
+    calibrate(maps, {"effect_smile": 0.5, "effect_yaw": 0.01})
+    torch.testing.assert_close(maps.offsets(codes[None]), before * torch.tensor([2.0, 4.0])[:, None, None, None])
