@@ -18,7 +18,7 @@ from seamline.storage import Store, put_object
 from seamline.v1 import aligner_pb2, inverter_pb2, metrics_pb2, stitcher_pb2
 from seamline.v1.aligner_pb2_grpc import AlignerServiceServicer, add_AlignerServiceServicer_to_server
 from seamline.v1.inverter_pb2_grpc import InverterServiceServicer, add_InverterServiceServicer_to_server
-from seamline.v1.media_pb2 import ArtifactRef, Progress, Timing, VideoInfo
+from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress, Timing, VideoInfo
 from seamline.v1.metrics_pb2_grpc import MetricsServiceServicer, add_MetricsServiceServicer_to_server
 from seamline.v1.stitcher_pb2_grpc import StitcherServiceServicer, add_StitcherServiceServicer_to_server
 from tests.fakes.stitched import put_stitched
@@ -81,11 +81,20 @@ class Stages(AlignerServiceServicer, InverterServiceServicer, StitcherServiceSer
                 await self._maybe_hold("stitch")
             finally:
                 self.running -= 1
-        edits = [(edit.name, edit.strength) for edit in request.edits]
+        edits = [(edit.name, _strength(edit)) for edit in request.edits]
         span = (request.range.start, request.range.end)
         stitched = put_stitched(self._store, request.alignment, span, edits=edits)
         timing = Timing(step_seconds={"tune": 2.0})
         yield stitcher_pb2.StitchResponse(result=stitcher_pb2.StitchResult(stitched=stitched, timing=timing))
+
+    async def Preview(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        async with self._called("preview", request):
+            yield stitcher_pb2.PreviewResponse(progress=Progress(stage="preview", step="draw", done=1, total=1))
+            await self._maybe_hold("preview")
+        sheet = put_object(self._store, "sheet.png", b"sheet")
+        timing = Timing(step_seconds={"draw": 0.5})
+        result = stitcher_pb2.PreviewResult(sheet=sheet, frames=[1, 5, 9], timing=timing)
+        yield stitcher_pb2.PreviewResponse(result=result)
 
     async def Score(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         async with self._called("score", request):
@@ -111,6 +120,10 @@ class Stages(AlignerServiceServicer, InverterServiceServicer, StitcherServiceSer
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+
+
+def _strength(edit: Edit) -> float | list[tuple[float, float]]:
+    return [(keyframe.seconds, keyframe.strength) for keyframe in edit.keyframes] or edit.strength
 
 
 @asynccontextmanager

@@ -13,12 +13,27 @@ from seamline_editor.servicer import EditorServicer
 
 from seamline.bundles import load_bundle
 from seamline.client import Client, Retry
-from seamline.errors import NoFace, NotFound, Overloaded, ServiceUnavailable, StoreUnavailable, UnknownEdit
+from seamline.errors import (
+    InvalidInput,
+    NoFace,
+    NotFound,
+    Overloaded,
+    ServiceUnavailable,
+    StoreUnavailable,
+    UnknownEdit,
+)
 from seamline.rpc.server import started
-from seamline.storage import fetch_object, open_store, put_object
-from seamline.v1.editor_pb2 import EditVideoResult
+from seamline.storage import fetch_object, open_store, put_object, read_object
+from seamline.v1.editor_pb2 import EditVideoResult, PreviewVideoResult
 from seamline.v1.editor_pb2_grpc import add_EditorServiceServicer_to_server
-from seamline.v1.media_pb2 import ArtifactRef
+from seamline.v1.inverter_pb2 import (
+    INVERSION_METHOD_ENCODER,
+    INVERSION_METHOD_HYPERSTYLE,
+    PIVOT_METHOD_OPTIMIZED,
+    InvertOptions,
+)
+from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, ArtifactRef, Edit, Keyframe
+from seamline.v1.stitcher_pb2 import BLEND_POISSON, StitchOptions
 from seamline.video import probe, read_frames
 from tests.asynchronous import asynchronous
 from tests.fakes.alignment import HEIGHT, WIDTH, drawn_frame, put_alignment
@@ -58,8 +73,12 @@ class World:
     def edit(self, edits=SMILE, **options):
         return self.client.edit_video(self.video, edits, bundle="tiny-64", **options)
 
-    async def edited(self, edits=SMILE):
-        return [event async for event in self.edit(edits)]
+    async def edited(self, edits=SMILE, **options):
+        return [event async for event in self.edit(edits, **options)]
+
+    async def previewed(self, variants, **options):
+        events = self.client.preview_video(self.video, variants, bundle="tiny-64", **options)
+        return [event async for event in events]
 
 
 @pytest.fixture
@@ -121,6 +140,60 @@ async def test_an_edit_runs_every_stage_and_tells_what_came_of_it(world):
     ]
     stitch_progress = [e for e in events[:-1] if e.stage == "stitch" and e.step == "tune"]
     assert (stitch_progress[-1].done, stitch_progress[-1].total) == (10, 10)
+
+
+@asynchronous
+async def test_every_stage_is_asked_for_what_the_caller_asked(world):
+    rising = Edit(name="smile", keyframes=[Keyframe(strength=0), Keyframe(seconds=0.2, strength=2)])
+    older = Edit(name="age", strength=1, method=EDIT_METHOD_LATENT_TRANSFORMER)
+    invert = InvertOptions(method=INVERSION_METHOD_HYPERSTYLE, pivots=PIVOT_METHOD_OPTIMIZED, locality=True)
+    stitch = StitchOptions(blend=BLEND_POISSON)
+    async with world() as w:
+        await w.edited([rising, older], invert=invert, stitch=stitch)
+    asked = dict(w.calls)
+    assert asked["invert"].options == invert
+    assert asked["stitch"].options == stitch
+    assert list(asked["stitch"].edits) == [rising, older]
+
+
+@asynchronous
+async def test_a_preview_aligns_inverts_and_draws(world):
+    invert = InvertOptions(method=INVERSION_METHOD_ENCODER)
+    async with world() as w:
+        events = await w.previewed([{"smile": 1.0}, {"smile": 2.0, "age": 1.0}], frame_count=3, invert=invert)
+    result = events[-1]
+    assert _stages(events) == ["align", "invert", "preview"]
+    assert [stage for stage, _ in w.calls] == ["align", "invert", "preview"]
+    assert isinstance(result, PreviewVideoResult)
+    assert (result.bundle, list(result.frames)) == ("tiny-64", [1, 5, 9])
+    assert read_object(world.store, result.sheet) == b"sheet"
+    assert set(result.stage_seconds) == {"align", "invert", "preview"}
+    assert result.step_seconds["preview.draw"] == pytest.approx(0.5)
+    asked = dict(w.calls)
+    assert asked["invert"].options == invert
+    assert asked["preview"].frame_count == 3
+    assert [len(variant.edits) for variant in asked["preview"].variants] == [1, 2]
+
+
+@pytest.mark.parametrize(("variants", "kind"), [([{"wings": 1.0}], UnknownEdit), ([], InvalidInput)])
+@asynchronous
+async def test_an_impossible_preview_is_refused_before_any_work(world, variants, kind):
+    async with world() as w:
+        with pytest.raises(kind) as error:
+            await w.previewed(variants)
+    assert error.value.field.startswith("variants")
+    assert w.calls == []
+
+
+@asynchronous
+async def test_cancelling_a_preview_cancels_the_stage(world):
+    async with world() as w:
+        replica = w.replicas[0]
+        replica.hold = "preview"
+        preview = asyncio.create_task(w.previewed([SMILE]))
+        await replica.held.wait()
+        preview.cancel()
+        await _until(lambda: replica.cancelled == 1)
 
 
 @asynchronous
@@ -226,6 +299,9 @@ async def test_lists_what_the_bundle_can_do(world):
             ("smile", -3.0, 3.0),
             ("age", -2.0, 4.0),
         ]
+        assert listed.text
+        assert INVERSION_METHOD_HYPERSTYLE in listed.inversions
+        assert EDIT_METHOD_LATENT_TRANSFORMER in listed.edits[0].methods
         with pytest.raises(NotFound, match="tiny-64"):
             await w.client.list_edits("no-such")
 
