@@ -1,8 +1,8 @@
 """Trains CLIP on rendered portraits: `python -m training.clip --data runs/dataset --out runs/clip`.
 
-Of every picture two prompts state a few facts, as a user would. They fit every picture of the batch that their facts
-hold of, so that the targets of the symmetric contrastive loss (Radford et al. 2021, arXiv:2103.00020) are shared
-among those. A linear map also reads the renderer's parameters from the pictures' embeddings: what these should tell
+Of every picture a prompt states a few facts, as a user would. It fits every picture of the batch that its facts hold
+of, so that the targets of the symmetric contrastive loss (Radford et al. 2021, arXiv:2103.00020) are shared among
+those. A linear map also reads the renderer's parameters from the pictures' embeddings: what these should tell
 apart is learned in a fraction of the steps that the texts alone would take. The map is then thrown away.
 """
 
@@ -36,7 +36,7 @@ from training.texts import FACTS, every_wording, facts, prompt
 BATCH = 64
 SIZES = {
     "image_size": 64,
-    "patch_size": 8,
+    "patch_size": 16,
     "vision_width": 128,
     "vision_layers": 4,
     "vision_heads": 4,
@@ -48,8 +48,6 @@ SIZES = {
 }
 COLUMNS = [INDEX[name] for name in (*ATTRIBUTES, "eye_colour", "hair_wave")]
 """Parameters that texts speak of."""
-PROMPTS = 2
-"""Texts per picture."""
 START, END, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|unknown|>"
 HOTTEST = float(np.log(100))
 """Bound of the learned temperature's logarithm, as in CLIP."""
@@ -110,14 +108,13 @@ class TextBatches:
         """Make a step's batch.
 
         Returns:
-            rows (B,), tokens (2B, T), facts that hold of the pictures (B, F) and that texts state (2B, F), the
-            standardised parameters (B, len(COLUMNS)), and what augments the pictures: moves (B, 2, 3),
-            colours (B, 3, 4) and blur (B,).
+            rows (B,), tokens (B, T), facts (B, F) that hold and that are said, standardised parameters
+            (B, len(COLUMNS)), and what augments the pictures: moves (B, 2, 3), colours (B, 3, 4) and blur (B,).
         """
         rng = np.random.default_rng((self.seed, step))
         rows = shuffled(len(self.raw), step, self.batch_size, self.seed)
         holding = facts(self.raw[rows])
-        prompts, said = zip(*(prompt(row, rng) for _ in range(PROMPTS) for row in holding), strict=True)
+        prompts, said = zip(*(prompt(row, rng) for row in holding), strict=True)
         tokens = token_ids(read_tokenizer(self.tokenizer.encode()), prompts, self.config)
         longest = int((tokens != self.config.end_token).sum(1).max()) + 1
         size = self.config.image_size
@@ -243,7 +240,7 @@ def fit(clip: Clip, pictures: Tensor, batches: Callable[[int], Batch], out: Path
 
 def main() -> None:
     """Train and report; see `--help`."""
-    defaults = LoopConfig(steps=1800, learning_rate=1.5e-3, weight_decay=0.1, ema=0.995, warmup=0.05)
+    defaults = LoopConfig(steps=2400, learning_rate=1.5e-3, weight_decay=0.1, ema=0.995, warmup=0.05)
     asked = options("clip", __doc__ or "", defaults)
     training, held_out = Portraits.split(asked.data)
     tokenizer = tokenizer_json()

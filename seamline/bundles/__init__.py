@@ -3,7 +3,15 @@
 from seamline.bundles.bundle import DEFAULT_BUNDLE, INSTALLED, Bundle, load_bundle
 from seamline.bundles.frozen import FrozenNetwork
 from seamline.bundles.manifest import EditSpec
-from seamline.bundles.writer import NetworkSource, put_defaults, put_directions, put_network, write_bundle
+from seamline.bundles.relevance import Relevance
+from seamline.bundles.writer import (
+    NetworkSource,
+    put_defaults,
+    put_directions,
+    put_network,
+    put_relevance,
+    write_bundle,
+)
 
 __all__ = [
     "DEFAULT_BUNDLE",
@@ -12,9 +20,11 @@ __all__ = [
     "EditSpec",
     "FrozenNetwork",
     "NetworkSource",
+    "Relevance",
     "load_bundle",
     "put_defaults",
     "put_directions",
     "put_network",
+    "put_relevance",
     "write_bundle",
 ]

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from seamline.bundles.frozen import FrozenNetwork, TorchNetwork
 from seamline.bundles.manifest import MANIFEST, PLAIN_NAME, EditSpec, NetworkEntry, Scalar, read_manifest
+from seamline.bundles.relevance import Relevance, convolution_channels
 from seamline.bundles.weights import frozen, load_into, read_weights
-from seamline.errors import InvalidInput, NotFound, UnknownEdit
+from seamline.errors import InvalidInput, NotFound, Precondition, UnknownEdit
 from seamline.networks import Generator
+from seamline.networks.clip import Clip
 from seamline.networks.registry import build
 
 DEFAULT_BUNDLE = "avatar-256"
@@ -144,6 +146,28 @@ class Bundle:
                     f"{path}: tensor {name} has shape {found}, the generator needs {shape}", path=path
                 )
         return {name: tensors[name].to(self.device) for name in self.edits}
+
+    @cached_property
+    def relevance(self) -> Relevance:
+        """What text edits need, in float32; see `module` for further errors.
+
+        Raises:
+            Precondition: There is none, or it was measured with other networks.
+            InvalidInput: It does not fit the generator or CLIP.
+        """
+        entry, networks = self.manifest.relevance, self.manifest.networks
+        remedy = f"run seamline styleclip prepare --bundle {self.name}"
+        if entry is None:
+            raise Precondition(f"bundle {self.name} is not prepared for text edits: {remedy}", bundle=self.name)
+        for kind, digest in (("generator", entry.generator), ("clip", entry.clip)):
+            if kind not in networks or networks[kind].sha256 != digest:
+                raise Precondition(
+                    f"bundle {self.name} was prepared for text edits with another {kind}: {remedy}", bundle=self.name
+                )
+        channels = sum(convolution_channels(cast(Generator, self.module("generator"))))
+        embedding = cast(Clip, self.module("clip")).config.embedding
+        tensors = {name: tensor.to(self.device) for name, tensor in read_weights(self.directory, entry).items()}
+        return Relevance.of(tensors, entry.beta, (channels, embedding), str(self.directory / entry.file))
 
     def check_edits(self, edits: Sequence[tuple[str, float]]) -> None:
         """Check names and strengths.

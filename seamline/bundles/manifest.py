@@ -43,6 +43,20 @@ class NetworkEntry(WeightFile):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RelevanceFile(WeightFile):
+    """What text edits need, and of which networks it was measured."""
+
+    beta: float
+    """Style channels of less relevance than this stay as they are, if a request does not say."""
+    generator: str
+    """Hex digest of the generator's file."""
+    clip: str
+    """Hex digest of CLIP's file."""
+    source: str
+    """The command that measured it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EditSpec:
     """One edit that the bundle's directions can do."""
 
@@ -67,6 +81,7 @@ class Manifest:
     networks: Mapping[str, NetworkEntry]
     """By kind, as `seamline.networks.registry` knows them."""
     directions: WeightFile | None = None
+    relevance: RelevanceFile | None = None
     edits: Mapping[str, EditSpec] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     """Hyper-parameters of the bundle per stage: tables `invert` and `stitch`."""
@@ -94,17 +109,20 @@ def parse_manifest(table: dict[str, Any]) -> Manifest:
     """Check the tables of `bundle.toml`; KeyError, TypeError and ValueError tell what is wrong."""
     networks = {kind: NetworkEntry(**entry) for kind, entry in table.get("networks", {}).items()}
     directions = WeightFile(**table["directions"]) if "directions" in table else None
+    relevance = RelevanceFile(**table["relevance"]) if "relevance" in table else None
     manifest = Manifest(
         name=str(table["name"]),
         version=int(table["version"]),
         resolution=int(table["resolution"]),
         networks=networks,
         directions=directions,
+        relevance=relevance,
         edits={name: _edit(name, **entry) for name, entry in table.get("edits", {}).items()},
         defaults={stage: table.get(stage, {}) for stage in ("invert", "stitch")},
     )
-    for what, entry in [*networks.items(), *([("directions", directions)] if directions else [])]:
-        _check_entry(what, entry)
+    for what, entry in {**networks, "directions": directions, "relevance": relevance}.items():
+        if entry is not None:
+            _check_entry(what, entry)
     if manifest.edits and directions is None:
         raise ValueError("has edits but no [directions] file")
     return manifest
@@ -123,6 +141,8 @@ def _check_entry(what: str, entry: WeightFile) -> None:
         raise ValueError(f"{what}: file {entry.file!r} must be a plain name inside the bundle's directory")
     if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
         raise ValueError(f"{what}: sha256 must be 64 hex digits")
+    if isinstance(entry, RelevanceFile) and not 0 <= entry.beta < 1:
+        raise ValueError(f"{what}: beta must be from 0 to below 1, got {entry.beta}")
     if isinstance(entry, NetworkEntry) and entry.precision not in PRECISIONS:
         raise ValueError(f"{what}: precision must be one of {PRECISIONS}, got {entry.precision!r}")
 
@@ -139,6 +159,8 @@ def format_manifest(manifest: Manifest) -> str:
         lines += _table(f"networks.{kind}", fields) + _table(f"networks.{kind}.config", config)
     if manifest.directions:
         lines += _table("directions", asdict(manifest.directions))
+    if manifest.relevance:
+        lines += _table("relevance", asdict(manifest.relevance))
     for edit in manifest.edits.values():
         fields = {"description": edit.description, "min": edit.min_strength, "max": edit.max_strength}
         lines += _table(f"edits.{edit.name}", fields | {"attribute": edit.attribute})

@@ -1,7 +1,7 @@
 """Making and extending bundles."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +13,12 @@ from seamline.bundles.manifest import (
     EditSpec,
     Manifest,
     NetworkEntry,
+    RelevanceFile,
     Scalar,
     format_manifest,
     read_manifest,
 )
+from seamline.bundles.relevance import FILE, Relevance
 from seamline.bundles.weights import write_weights
 
 
@@ -90,6 +92,25 @@ def put_directions(directory: Path, directions: Mapping[str, Tensor], edits: Seq
     written = write_weights(directory / "directions.safetensors", directions)
     manifest, _ = read_manifest(directory)
     _save(directory, replace(manifest, directions=written, edits={edit.name: edit for edit in edits}))
+
+
+def put_relevance(directory: Path, relevance: Relevance, source: str) -> RelevanceFile:
+    """Add or replace what text edits need, for the generator and the CLIP that the bundle has now.
+
+    Args:
+        directory: The bundle.
+        relevance: As measured.
+        source: The command that measured it.
+
+    Returns:
+        Its entry in the manifest.
+    """
+    written = write_weights(directory / FILE, relevance.tensors())
+    manifest, _ = read_manifest(directory)
+    generator, clip = (manifest.networks[kind].sha256 for kind in ("generator", "clip"))
+    entry = RelevanceFile(**asdict(written), beta=relevance.beta, generator=generator, clip=clip, source=source)
+    _save(directory, replace(manifest, relevance=entry))
+    return entry
 
 
 def put_defaults(directory: Path, stage: Literal["invert", "stitch"], table: Mapping[str, Scalar]) -> None:

@@ -32,7 +32,7 @@ def sizes() -> dict[str, int]:
         "text_width": 8,
         "text_layers": 1,
         "text_heads": 2,
-        "text_tokens": 12,
+        "text_tokens": 24,
         "vocabulary": len(WORDS) + 3,
         "end_token": len(WORDS) + 2,
         "embedding": 8,
