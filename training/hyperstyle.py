@@ -8,8 +8,8 @@ Portraits are changed first, as no code of the generator can express: other ligh
 framing. Every batch is looked at `PASSES` times; no gradient reaches back over a pass, as in the paper, and the
 network learns after each.
 
-The filters of the blocks from 16 to 64 px are what changes (the paper leaves the coarse ones alone as well), so no finer
-block is drawn while learning: what these add to the encoder's drawing is taken as given. That is five times as fast.
+Only filters of the blocks from 16 to 64 px change. No finer block, the costly ones, is drawn while learning: what these
+add to the encoder's drawing is taken as given.
 """
 
 import time
@@ -47,8 +47,8 @@ RESOLUTION = 256
 RATE = 5e-4
 """Adam's peak learning rate."""
 HEAD_RATE = 5e-5
-"""The same of the last matrices, each of whose steps moves an offset by the sum over a whole code: at 1e-3 that is 0.02,
-where pivotal tuning changes a weight by 0.0015, and nothing is learned."""
+"""The same of the last matrices. A step of theirs moves an offset by the sum over a whole code: at 1e-3 that is 0.02,
+where pivotal tuning changes a weight by 0.0015, and little is learned."""
 HEADS = ("shared_weight_hypernet", "output")
 """What the names of the last matrices' modules hold."""
 BLOCKS = (16, 32, 64)
@@ -102,7 +102,7 @@ class Inversion:
         coarse = Generator(config).eval().requires_grad_(False).to(self.device)
         weights = self.generator.state_dict()
         coarse.load_state_dict({name: weights[name] for name in coarse.state_dict()})
-        return coarse.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  (not in the stubs)
+        return coarse.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def styles(self, images: Tensor) -> list[Tensor]:

@@ -13,17 +13,26 @@ from seamline_inverter.servicer import InverterServicer
 
 from seamline.bundles import Bundle
 from seamline.client import call_stage, open_channel
-from seamline.errors import DigestMismatch, InvalidInput, NotFound
+from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition
 from seamline.inversion import Inversion
 from seamline.rpc.server import started
 from seamline.storage import Store, open_store
-from seamline.v1.inverter_pb2 import InvertOptions, InvertRequest, InvertResult
+from seamline.v1.inverter_pb2 import (
+    INVERSION_METHOD_ENCODER,
+    INVERSION_METHOD_HYPERSTYLE,
+    PIVOT_METHOD_OPTIMIZED,
+    InversionMethod,
+    InvertOptions,
+    InvertRequest,
+    InvertResult,
+)
 from seamline.v1.inverter_pb2_grpc import InverterServiceStub, add_InverterServiceServicer_to_server
 from seamline.v1.media_pb2 import ArtifactRef, Progress
 from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE
 from tests.fakes.alignment import put_alignment
 from tests.fakes.bundle import NAME, tiny_bundle
+from tests.fakes.lesser_bundle import bundle_without
 
 SERVICE = "seamline.v1.InverterService"
 
@@ -95,6 +104,48 @@ async def test_a_call_that_was_given_up_goes_on_when_repeated(
     first = next(event for event in progress if event.step == "pti" and event.done)
     assert first.done >= 20  # not from the start
     assert result.passes == 10
+
+
+@asynchronous
+@pytest.mark.parametrize("method", [INVERSION_METHOD_HYPERSTYLE, INVERSION_METHOD_ENCODER])
+async def test_inverts_without_tuning(store: Store, bundle: Bundle, method: InversionMethod) -> None:
+    alignment = put_alignment(store, bundle)
+    async with serving(store, bundle) as stub:
+        *progress, result = await call(stub, request(alignment, method=method))
+        *_, other = await call(stub, request(alignment, method=method, max_passes=2, locality=True))
+    assert isinstance(result, InvertResult)
+    assert result.passes == 0
+    assert "pti" not in result.timing.step_seconds
+    assert {message.step for message in progress} >= {"encode"}
+    if method == INVERSION_METHOD_HYPERSTYLE:
+        assert result.psnr_db > result.pivot_psnr_db
+    else:
+        assert result.psnr_db == result.pivot_psnr_db
+    assert other.inversion == result.inversion  # what it does not depend on
+
+
+@asynchronous
+async def test_searches_for_the_codes_and_tunes_with_locality(store: Store, bundle: Bundle) -> None:
+    alignment = put_alignment(store, bundle)
+    asked = {"pivots": PIVOT_METHOD_OPTIMIZED, "max_passes": 1}
+    async with serving(store, bundle) as stub:
+        *progress, result = await call(stub, request(alignment, locality=True, **asked))
+        *_, free = await call(stub, request(alignment, **asked))
+    search = [message for message in progress if message.step == "search"]
+    assert search[-1].done == search[-1].total > 0
+    assert result.passes == free.passes == 1
+    assert result.inversion != free.inversion
+    _, codes = Inversion.open(store, result.inversion).pivots(0)
+    assert (codes == codes[:, :1]).all()
+
+
+@asynchronous
+async def test_says_that_a_bundle_has_no_hypernetwork(store: Store, tmp_path: Path) -> None:
+    bundle = bundle_without("hyperstyle", tmp_path / "bundles")
+    message = request(put_alignment(store, bundle), method=INVERSION_METHOD_HYPERSTYLE)
+    async with serving(store, bundle) as stub:
+        with pytest.raises(Precondition, match=r"tiny-64 has no hypernetwork.*ask for pti"):
+            await call(stub, message)
 
 
 @asynchronous

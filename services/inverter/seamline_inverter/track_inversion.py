@@ -15,6 +15,7 @@ from seamline.bundles import Bundle
 from seamline.inversion import encode_generator, encode_pivots, generator_part, pivots_part
 from seamline.job import Job, Step
 from seamline.networks import Generator
+from seamline.networks.hyperstyle import PASSES
 from seamline.storage.artifact import ArtifactWriter, Recipe
 from seamline.storage.store import Store
 from seamline.tuning import check_finite, to_images, with_fast_layout
@@ -102,12 +103,13 @@ class TrackInversion:
         """Fits the generator to a few crops without optimising, and looks how well it draws all of them."""
         precision = self._config.tuning.precision
         hypernetwork = hypernetwork_of(self._bundle)
-        with self._job.step("predict") as step:
+        with self._job.step("predict", total=PASSES + 1) as step:
             places, pixels = crops.spread(CROPS)
             images, codes = to_images(pixels, pivots.device), pivots[places]
             weights = predicted_weights(hypernetwork, generator, images, codes, precision, step.advance)
             assign(generator, weights)
             fit_rgb(generator, images, codes, precision)
+            step.advance()
         with self._job.step("measure", total=len(pivots)) as step:
             psnr: list[Tensor] = []
             for images in batches(crops, pivots.device):

@@ -104,6 +104,17 @@ def test_a_short_clip_is_read_once(source: CountingSource, monkeypatch: pytest.M
     assert source.reads == [[(0, 4), (8, 12), (12, 14)]]
 
 
+@pytest.mark.parametrize(("count", "frames"), [(3, [0, 8, 13]), (99, [0, 1, 2, 3, 8, 9, 10, 11, 12, 13]), (1, [0])])
+def test_crops_spread_over_the_track_are_read_range_by_range(
+    source: CountingSource, monkeypatch: pytest.MonkeyPatch, count: int, frames: list[int]
+) -> None:
+    with opened(source, monkeypatch, 9) as crops:
+        places, pixels = crops.spread(count)
+        assert crops.frames[places.numpy()].tolist() == frames
+        assert pixels.ravel().tolist() == frames
+    assert source.reads == [[stored] for stored in source.ranges if any(stored[0] <= f < stored[1] for f in frames)]
+
+
 def test_a_read_that_fails_fails_the_one_who_asks(source: CountingSource, monkeypatch: pytest.MonkeyPatch) -> None:
     source.broken = (8, 12)
     with opened(source, monkeypatch, 1) as crops:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from seamline_inverter import checkpoint, crops
+from seamline_inverter import checkpoint, crops, pivots
+from seamline_inverter.code_search import SearchConfig
 from seamline_inverter.inversion import Inverted, invert
-from seamline_inverter.options import InversionConfig
-from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig
+from seamline_inverter.options import InversionConfig, Method, PivotSource
+from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig, psnr_db
 from seamline_inverter.pivots import encode
 
 from seamline.alignment import Alignment, Range
@@ -20,6 +21,7 @@ from seamline.bundles import Bundle
 from seamline.errors import Cancelled, InvalidInput, Precondition
 from seamline.inversion import Inversion
 from seamline.job import Job
+from seamline.networks.hyperstyle import PASSES
 from seamline.storage import Store, open_store
 from seamline.storage.framepack import Frames
 from seamline.tuning import batch_order, to_images
@@ -77,11 +79,11 @@ def test_pivots_are_the_encoders_codes_of_every_visible_crop(
     store: Store, bundle: Bundle, alignment: ArtifactRef
 ) -> None:
     written = Inversion.open(store, run(store, bundle, alignment).ref)
-    frames, pivots = written.pivots(0)
+    frames, codes = written.pivots(0)
     assert frames.tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9]
     crops = Alignment.open(store, alignment).crops(0)
     expected = bundle.infer("e4e", to_images(crops, bundle.device)) + bundle.latent_avg
-    torch.testing.assert_close(pivots, expected)
+    torch.testing.assert_close(codes, expected)
 
 
 def test_the_stored_generator_draws_the_crops_as_well_as_it_says(
@@ -90,10 +92,10 @@ def test_the_stored_generator_draws_the_crops_as_well_as_it_says(
     inverted = run(store, bundle, alignment, config_of(max_passes=12))
     written = Inversion.open(store, inverted.ref)
     generator = written.tune(bundle.generator(), 0)
-    _, pivots = written.pivots(0)
+    _, codes = written.pivots(0)
     images = to_images(Alignment.open(store, alignment).crops(0), bundle.device)
     with torch.no_grad():
-        errors = (generator.synthesis(pivots) - images).square().mean((1, 2, 3))
+        errors = (generator.synthesis(codes) - images).square().mean((1, 2, 3))
     psnr = (10 * torch.log10(4 / errors)).mean().item()
     assert inverted.psnr_db > inverted.pivot_psnr_db + 2
     assert psnr == pytest.approx(inverted.psnr_db, abs=1.0)
@@ -144,6 +146,106 @@ def test_a_cancelled_call_goes_on_with_the_group_it_was_in(
     assert resumed.ref.sha256 == straight.ref.sha256
 
 
+SEARCH = InversionConfig(
+    method=Method.ENCODER,
+    pivots=PivotSource.OPTIMIZED,
+    tuning=TUNING,
+    search=SearchConfig(pivot_steps=6, pivot_learning_rate=0.02),
+)
+
+
+def test_codes_alone_come_with_the_bundles_own_generator(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:
+    inverted = run(store, bundle, alignment, replace(CONFIG, method=Method.ENCODER))
+    written = Inversion.open(store, inverted.ref)
+    assert list(written.artifact.parts) == ["pivots-0.safetensors"]
+    assert inverted.psnr_db == inverted.pivot_psnr_db
+    assert inverted.tracks[0].passes == 0
+    tuned = run(store, bundle, alignment)
+    assert torch.equal(written.pivots(0)[1], Inversion.open(store, tuned.ref).pivots(0)[1])
+    made = dict(written.tune(bundle.generator(), 0).named_parameters())
+    assert all(torch.equal(weight, made[name]) for name, weight in bundle.generator().named_parameters())
+
+
+def test_a_searched_code_is_one_for_all_layers_and_draws_better_than_where_it_began(
+    store: Store, bundle: Bundle, alignment: ArtifactRef
+) -> None:
+    frames, codes = Inversion.open(store, run(store, bundle, alignment, SEARCH).ref).pivots(0)
+    assert len(frames) == len(codes) == 9
+    assert torch.equal(codes, codes[:, :1].expand_as(codes))
+    images = to_images(Alignment.open(store, alignment).crops(0), bundle.device)
+    perceptual, generator = bundle.module("perceptual"), bundle.generator()
+    with torch.no_grad():
+        start = encode(bundle, images).mean(1, keepdim=True).expand_as(codes)
+        before, after = (perceptual(generator.synthesis(place), images).mean() for place in (start, codes))
+    assert after < before
+
+
+def test_a_search_that_was_stopped_goes_on_after_the_last_batch(
+    store: Store, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("seamline.job.MIN_PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(pivots, "BATCH", 2)
+    alignment, steps = put_alignment(store, bundle), SEARCH.search.pivot_steps
+    first = Recorder(cancel_at=steps * 4 + 2, step="search")
+    with pytest.raises(Cancelled):
+        invert(store, bundle, alignment, SEARCH, first.job)
+    assert first.frames == steps * 4 + 2  # within one step
+    begun: list[int] = []
+    search = pivots.search
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        begun.append(len(arguments[2]))
+        return search(*arguments)
+
+    monkeypatch.setattr(pivots, "search", counted)
+    resumed = run(store, bundle, alignment, SEARCH)
+    assert begun == [2, 2, 2]
+    elsewhere = open_store(f"file://{tmp_path}/straight")
+    straight = run(elsewhere, bundle, put_alignment(elsewhere, bundle), SEARCH)
+    assert resumed.ref.sha256 == straight.ref.sha256
+
+
+def test_predicted_weights_draw_the_crops_better_and_nothing_is_tuned(
+    store: Store, bundle: Bundle, alignment: ArtifactRef
+) -> None:
+    recorder = Recorder(step="predict")
+    inverted = invert(store, bundle, alignment, replace(CONFIG, method=Method.HYPERSTYLE), recorder.job)
+    assert {"encode", "predict", "measure"} <= recorder.job.seconds.keys()
+    assert "pti" not in recorder.job.seconds
+    assert recorder.frames == PASSES + 1
+    assert inverted.psnr_db > inverted.pivot_psnr_db + 1
+    written = Inversion.open(store, inverted.ref)
+    generator, (_, codes) = written.tune(bundle.generator(), 0), written.pivots(0)
+    images = to_images(Alignment.open(store, alignment).crops(0), bundle.device)
+    with torch.no_grad():
+        psnr = psnr_db((generator.synthesis(codes) - images).square().mean((1, 2, 3))).mean().item()
+    assert psnr == pytest.approx(inverted.psnr_db, abs=0.1)
+
+
+def test_predicting_stops_when_it_is_told_to(
+    store: Store, bundle: Bundle, alignment: ArtifactRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seamline.job.MIN_PROGRESS_INTERVAL", 0.0)
+    recorder, config = Recorder(cancel_at=2, step="predict"), replace(CONFIG, method=Method.HYPERSTYLE)
+    with pytest.raises(Cancelled):
+        invert(store, bundle, alignment, config, recorder.job)
+    assert recorder.frames == 2
+    straight = run(store, bundle, put_alignment(store, bundle, hidden=[5]), config)
+    assert straight.tracks[0].frames == 9
+
+
+def test_options_that_do_not_matter_give_the_same_inversion(
+    store: Store, bundle: Bundle, alignment: ArtifactRef
+) -> None:
+    first = run(store, bundle, alignment, replace(CONFIG, method=Method.ENCODER))
+    other = replace(config_of(max_passes=9), method=Method.ENCODER)
+    again = Recorder()
+    assert invert(store, bundle, alignment, other, again.job) == first
+    assert again.job.seconds == {}
+    assert run(store, bundle, alignment).ref.uri != first.ref.uri
+
+
 @pytest.mark.parametrize(
     ("together", "config"),
     [
@@ -158,12 +260,12 @@ def test_is_what_tuning_with_all_crops_in_memory_is(
     monkeypatch.setattr(crops, "MOST_BYTES", together * CROP_BYTES)
     alignment = put_alignment(store, bundle, ranges=ranges)
     written = Inversion.open(store, run(store, bundle, alignment, InversionConfig(tuning=config)).ref)
-    _, pivots = written.pivots(0)
+    _, codes = written.pivots(0)
     images = to_images(Alignment.open(store, alignment).crops(0), bundle.device)
     expected = PivotalTuning(bundle.generator(), bundle.module("perceptual"), config)
     for turn in range(config.max_passes):
         for frames in batch_order(len(images), config.batch_size, seed=config.seed, turn=turn):
-            expected.update(pivots[frames], images[frames], frames)
+            expected.update(codes[frames], images[frames], frames)
     tuned = dict(written.tune(bundle.generator(), 0).synthesis.named_parameters())
     for name, weight in expected.generator.synthesis.named_parameters():
         assert torch.equal(tuned[name], weight.half().float()), name
