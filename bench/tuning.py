@@ -22,6 +22,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from seamline_inverter.options import inversion_config
 from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig
 from seamline_stitcher.stitching_tuning import Goal, StitchingConfig, stitch
 from torch import Tensor
@@ -31,6 +32,7 @@ from seamline.deployment import ALLOCATOR
 from seamline.editing.edit import EditedCodes
 from seamline.networks.modulated_conv import convolve
 from seamline.tuning import to_images
+from seamline.v1.inverter_pb2 import InvertOptions
 
 FRAMES = 36
 """As many as, in the demo, share a copy of the generator in stitching tuning."""
@@ -76,7 +78,7 @@ def original(step: Callable[[], object]) -> Callable[[], object]:
 def pivotal(bundle: Bundle, pivots: Tensor, crops: NDArray[np.uint8]) -> list[Way]:
     """Both ways of pivotal tuning."""
     images, frames = to_images(crops, pivots.device), torch.arange(len(crops))
-    config = TuningConfig(**bundle.defaults["invert"])
+    config = inversion_config(bundle.defaults["invert"], InvertOptions()).tuning
     perceptual = bundle.module("perceptual")
     ours = PivotalTuning(bundle.generator(), perceptual, config)
     theirs = PivotalTuning(bundle.generator(), perceptual, TuningConfig())

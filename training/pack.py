@@ -1,4 +1,4 @@
-"""Puts the trained generator and encoder into the bundle: `python -m training.pack`.
+"""Puts the trained generator, encoder and hypernetwork into the bundle: `python -m training.pack`.
 
 The small networks go in when their training ends; `training.directions` adds the edits.
 """
@@ -13,10 +13,12 @@ from torch import nn
 
 from seamline.bundles import NetworkSource, put_defaults, put_network
 from seamline.networks.e4e import E4eEncoder
+from seamline.networks.hyperstyle import HyperStyle
 from seamline.networks.stylegan2 import Generator
 from training.command import LICENCE, RESOLUTION, open_bundle
 from training.encoder import small_config
 from training.generator import config_for
+from training.hyperstyle import small_config as hyperstyle_config
 from training.renderer.parameters import NAMES
 
 INVERT = {
@@ -26,8 +28,9 @@ INVERT = {
     "batch_size": 4,
     "seed": 1,
     "precision": "bfloat16",
+    "pivot_learning_rate": 2e-2,
 }
-"""A small generator is tuned at a far higher rate than FFHQ's, several frames at a time."""
+"""A small generator is tuned at a far higher rate than FFHQ's, several frames at a time, and its codes spread wider."""
 STITCH = {
     "max_steps": 40,
     "learning_rate": 3e-3,
@@ -58,14 +61,18 @@ def main(
     bundle: Annotated[Path, typer.Option(help="Bundle to extend.")] = Path("bundles/avatar-256"),
     generator: Annotated[Path, typer.Option(help="Weights.")] = Path("runs/generator/generator-256.pt"),
     encoder: Annotated[Path, typer.Option(help="Weights.")] = Path("runs/encoder/encoder.pt"),
+    hyperstyle: Annotated[Path, typer.Option(help="Weights.")] = Path("runs/hyperstyle/hyperstyle.pt"),
 ) -> None:
-    """Put both networks and the tuning's defaults into BUNDLE; a network whose weights are not there is left."""
+    """Put the networks and the tuning's defaults into BUNDLE; a network whose weights are not there is left."""
     open_bundle(bundle)
     generator_config, encoder_config = config_for(RESOLUTION, len(NAMES)), small_config(len(NAMES))
     if generator.exists():
         put(bundle, "generator", Generator(generator_config), generator, generator_config, "generator")
     if encoder.exists():
         put(bundle, "e4e", E4eEncoder(encoder_config), encoder, encoder_config, "encoder")
+    if hyperstyle.exists():
+        config = hyperstyle_config(generator_config)
+        put(bundle, "hyperstyle", HyperStyle(config), hyperstyle, config, "hyperstyle")
     put_defaults(bundle, "invert", INVERT)
     put_defaults(bundle, "stitch", STITCH)
 
