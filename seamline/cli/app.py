@@ -1,4 +1,4 @@
-"""The commands: edit, preview, edits, benchmark, serve."""
+"""The commands: edit, preview, edits, benchmark, directions, styleclip, serve."""
 
 import asyncio
 import signal
@@ -25,12 +25,14 @@ from seamline.cli.arguments import (
     parse_edits,
 )
 from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots
+from seamline.cli.directions import directions_app
 from seamline.cli.edit import EditJob, edit_file
 from seamline.cli.edits_page import write_edits_page
 from seamline.cli.options import console
 from seamline.cli.preview import PreviewJob, preview_file
 from seamline.cli.progress import StageBars
 from seamline.cli.session import check_here, find_abilities, local_deployment, opened
+from seamline.cli.styleclip import styleclip_app
 from seamline.cli.summary import figures_table
 from seamline.cli.sweep import sweep_files, sweep_jobs
 from seamline.deployment import Deployment
@@ -49,6 +51,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(directions_app, name="directions")
+app.add_typer(styleclip_app, name="styleclip")
 
 
 @app.command()
