@@ -1,5 +1,6 @@
 """The stitcher over its socket."""
 
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from PIL import Image
 from seamline_inverter.inversion import invert
 from seamline_inverter.options import InversionConfig
 from seamline_inverter.pivotal_tuning import TuningConfig
@@ -20,9 +22,16 @@ from seamline.client import call_stage, open_channel
 from seamline.errors import InvalidInput, Precondition, UnknownEdit
 from seamline.job import Job
 from seamline.rpc.server import started
-from seamline.storage import Artifact, Store, decode_frames, open_store
-from seamline.v1.media_pb2 import ArtifactRef, Edit, FrameRange, Progress
-from seamline.v1.stitcher_pb2 import Blend, StitchOptions, StitchRequest, StitchResult
+from seamline.storage import Artifact, Store, decode_frames, open_store, read_object
+from seamline.v1.media_pb2 import ArtifactRef, Edit, FrameRange, Keyframe, Progress, Variant
+from seamline.v1.stitcher_pb2 import (
+    Blend,
+    PreviewRequest,
+    PreviewResult,
+    StitchOptions,
+    StitchRequest,
+    StitchResult,
+)
 from seamline.v1.stitcher_pb2_grpc import StitcherServiceStub, add_StitcherServiceServicer_to_server
 from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE
@@ -42,15 +51,28 @@ class Ready:
     alignment: ArtifactRef
     inversion: ArtifactRef
 
-    def request(self, *edits: tuple[str, float], frames: tuple[int, int] = (0, 4), **options: Any) -> StitchRequest:
+    def request(
+        self, *edits: tuple[str, float] | Edit, frames: tuple[int, int] = (0, 4), **options: Any
+    ) -> StitchRequest:
         """A request, by default for the first four frames."""
         return StitchRequest(
             alignment=self.alignment,
             inversion=self.inversion,
             bundle=NAME,
-            edits=[Edit(name=name, strength=strength) for name, strength in edits],
+            edits=[edit if isinstance(edit, Edit) else Edit(name=edit[0], strength=edit[1]) for edit in edits],
             range=FrameRange(start=frames[0], end=frames[1]),
             options=StitchOptions(**options),
+        )
+
+    def preview(self, *strengths: float, frame_count: int = 0) -> PreviewRequest:
+        """A request for some strengths of a smile."""
+        variants = [Variant(edits=[Edit(name="smile", strength=strength)]) for strength in strengths]
+        return PreviewRequest(
+            alignment=self.alignment,
+            inversion=self.inversion,
+            bundle=NAME,
+            variants=variants,
+            frame_count=frame_count,
         )
 
 
@@ -107,8 +129,72 @@ async def test_options_reach_the_tuning(ready: Ready) -> None:
         *_, soon = await call(stub, ready.request(("age", 1.0), target_border_loss=99.0))
     assert naive.steps == soon.steps == 0
     meta = Artifact.open(ready.store, naive.stitched, stage="stitch").meta
-    assert meta["stitching"] is False
+    assert meta["blend"] == "feather"
     assert meta["edits"] == [["age", 1.0]]
+
+
+@asynchronous
+async def test_an_edit_grows_over_time(ready: Ready) -> None:
+    keyframes = [Keyframe(seconds=0.04, strength=0), Keyframe(seconds=0.08, strength=3)]
+    growing = Edit(name="smile", keyframes=keyframes)
+    async with serving(ready) as stub:
+        naive = [
+            await naive_crops(ready, stub, edit)
+            for edit in (Edit(name="smile"), growing, Edit(name="smile", strength=3))
+        ]
+    still, moving, full = naive
+    assert np.array_equal(moving[:2], still[:2])
+    assert np.array_equal(moving[2:], full[2:])
+    assert (still != full).any((1, 2, 3)).all()
+
+
+async def naive_crops(ready: Ready, stub: StitcherServiceStub, edit: Edit) -> np.ndarray:
+    """What an edit alone makes of the first frames."""
+    *_, result = await call(stub, ready.request(edit, blend=Blend.BLEND_FEATHER))
+    return decode_frames(Artifact.open(ready.store, result.stitched, stage="stitch").read_part("naive-0-000000-000004"))
+
+
+@asynchronous
+async def test_every_blend_gives_other_frames(ready: Ready) -> None:
+    async with serving(ready) as stub:
+        results = [(await call(stub, ready.request(("smile", 2.0), blend=blend)))[-1] for blend in Blend.values()]
+    artifacts = [Artifact.open(ready.store, result.stitched, stage="stitch") for result in results]
+    assert [artifact.meta["blend"] for artifact in artifacts] == ["stitch", "stitch", "poisson", "feather", "paste"]
+    assert len({artifact.read_part("frames-000000-000004") for artifact in artifacts}) == 4
+
+
+@asynchronous
+async def test_previews_variants(ready: Ready) -> None:
+    async with serving(ready) as stub:
+        *progress, result = await preview(stub, ready.preview(-2, 0, 2, frame_count=2))
+        *_, again = await preview(stub, ready.preview(-2, 0, 2, frame_count=2))
+    assert again.sheet == result.sheet
+    assert "draw" not in again.timing.step_seconds
+    assert any(message.step == "draw" for message in progress)
+    assert list(result.frames) == [2, 7]
+    with Image.open(io.BytesIO(read_object(ready.store, result.sheet))) as sheet:
+        assert (sheet.format, sheet.width) == ("PNG", 4 * (64 + 4) + 4)
+        assert sheet.height > 2 * (64 + 4) + 4
+
+
+async def preview(stub: StitcherServiceStub, message: PreviewRequest) -> list[Progress | PreviewResult]:
+    return [event async for event in call_stage(stub.Preview, message, "stitcher:1", retry=AT_ONCE)]
+
+
+@asynchronous
+async def test_says_what_is_wrong_with_a_preview(ready: Ready) -> None:
+    async with serving(ready) as stub:
+        with pytest.raises(InvalidInput, match="only 10 have a face") as caught:
+            await preview(stub, ready.preview(1, frame_count=11))
+        assert caught.value.field == "frame_count"
+        with pytest.raises(InvalidInput, match="more than 256") as caught:
+            await preview(stub, ready.preview(*[1] * 100))
+        assert caught.value.field == "variants"
+        with pytest.raises(InvalidInput, match="no variant"):
+            await preview(stub, ready.preview())
+        with pytest.raises(UnknownEdit) as caught:
+            await preview(stub, ready.preview(1, 50))
+        assert caught.value.field == "variants[1].edits[0].strength"
 
 
 @asynchronous
@@ -122,6 +208,12 @@ async def test_says_what_is_wrong_with_a_request(ready: Ready) -> None:
         with pytest.raises(UnknownEdit, match="strengths from") as caught:
             await call(stub, ready.request(("smile", 50.0)))
         assert caught.value.field == "edits[0].strength"
+        with pytest.raises(InvalidInput) as caught:
+            await call(stub, ready.request(Edit(name="smile", keyframes=[Keyframe(seconds=-1, strength=1)])))
+        assert caught.value.field == "edits[0].keyframes[0].seconds"
+        with pytest.raises(InvalidInput, match="does not know") as caught:
+            await call(stub, ready.request(("smile", 1.0), blend=77))
+        assert caught.value.field == "options.blend"
         with pytest.raises(InvalidInput, match="max_steps"):
             await call(stub, ready.request(("smile", 1.0), max_steps=0))
         message = ready.request(("smile", 1.0))
