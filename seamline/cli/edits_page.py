@@ -22,8 +22,10 @@ from seamline.v1.media_pb2 import Edit, EditMethod
 STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 SIDE = 192
 """Of a picture, in pixels."""
-SEED, CANDIDATES = 1, 64
+SEED, CANDIDATES = 4, 64
 """Of the faces sampled, the one nearest to the average is shown."""
+TRUNCATION = 0.7
+"""How far from the average faces are sampled, 1 for as far as the generator was trained to go."""
 METHODS = {
     EditMethod.EDIT_METHOD_DIRECTION: "along the direction",
     EditMethod.EDIT_METHOD_LATENT_TRANSFORMER: "by the latent transformer (:lt)",
@@ -74,7 +76,7 @@ def calm_face(bundle: Bundle) -> Tensor:
     generator = cast(Generator, bundle.module("generator"))
     draws = torch.Generator().manual_seed(SEED)
     z = torch.randn(CANDIDATES, generator.config.z_dim, generator=draws).to(bundle.device)
-    codes = generator.mapping(z)
+    codes = generator.mapping(z, TRUNCATION)
     return codes[(codes - bundle.latent_avg).square().mean((1, 2)).argmin()][None]
 
 
