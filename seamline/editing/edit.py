@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from seamline.bundles import Bundle
+from seamline.editing import latent_transformer
 from seamline.editing.keyframes import strength_at
 from seamline.errors import InvalidInput, UnknownEdit
 from seamline.networks import Generator
@@ -149,8 +150,6 @@ def apply(bundle: Bundle, edits: Sequence[PlannedEdit], codes: Tensor, seconds: 
 def _step(bundle: Bundle, edit: PlannedEdit, codes: Tensor, strength: Tensor) -> Tensor:
     """What a named edit adds to the codes: (N, L, w_dim)."""
     if edit.method is Method.LATENT_TRANSFORMER:
-        from seamline.editing import latent_transformer
-
         return latent_transformer.moved(bundle, edit.name, codes, strength) - codes
     return strength[:, None, None] * bundle.directions[edit.name].to(codes)
 
@@ -185,8 +184,6 @@ def _planned(edit: media_pb2.Edit, bundle: Bundle, at: str) -> PlannedEdit:
         where = f"{at}.keyframes[{number}].strength" if edit.keyframes else f"{at}.strength"
         _check_strength(edit.name, strength, bundle, at, where)
     if method is Method.LATENT_TRANSFORMER:
-        from seamline.editing import latent_transformer
-
         latent_transformer.check(bundle, edit.name, f"{at}.method")
     return PlannedEdit(name=edit.name, text=text, method=method, keyframes=keyframes)
 

@@ -1,14 +1,13 @@
 """What a request's edits are allowed to be, and what they do to codes."""
 
 import json
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
 from seamline.bundles import Bundle
+from seamline.editing import styleclip
 from seamline.editing.edit import EditedCodes, Method, PlannedEdit, Text, apply, planned
 from seamline.errors import InvalidInput, UnknownEdit
 from seamline.v1.media_pb2 import EDIT_METHOD_DIRECTION, EDIT_METHOD_LATENT_TRANSFORMER, Edit, Keyframe, TextEdit
@@ -31,15 +30,16 @@ def codes(bundle: Bundle) -> torch.Tensor:
 def texts(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Makes the length of a target text its direction; lists the fields of the texts checked."""
     checked: list[str] = []
-    module: Any = ModuleType("seamline.editing.styleclip")
-    module.check_text = lambda text, bundle, field: checked.append(field)
-    module.default_beta = lambda bundle: 0.3
-    module.style_direction = lambda bundle, text: [
-        torch.full((style.shape[1],), float(len(text.target))) for style in styles(bundle, bundle.latent_avg[None])
-    ]
-    monkeypatch.setitem(sys.modules, "seamline.editing.styleclip", module)
-    monkeypatch.setattr(sys.modules["seamline.editing"], "styleclip", module, raising=False)
+    monkeypatch.setattr(styleclip, "check_text", lambda text, bundle, field: checked.append(field))
+    monkeypatch.setattr(styleclip, "default_beta", lambda bundle: 0.3)
+    monkeypatch.setattr(styleclip, "style_direction", style_direction)
     return checked
+
+
+def style_direction(bundle: Bundle, text: Text) -> list[torch.Tensor]:
+    """The length of the target text, in every channel."""
+    layers = styles(bundle, bundle.latent_avg[None])
+    return [torch.full((layer.shape[1],), float(len(text.target))) for layer in layers]
 
 
 def styles(bundle: Bundle, codes: torch.Tensor) -> list[torch.Tensor]:
