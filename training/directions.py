@@ -76,10 +76,12 @@ STRONGEST = 3.0
 """No edit goes further than so many standard deviations."""
 LEAST_EFFECT = 0.3
 """Standard deviations of its witness per unit of strength; an edit that shows less is not offered."""
-LEAST_REACH = 1.5
-"""Nor is one that goes less far up or down."""
+MOST_LEAKAGE = 0.4
+"""Share of it that may appear in another attribute."""
+LEAST_REACH = 2.0
+"""An edit of a parameter goes as far up and down even where fewer faces follow: only those near an end do not."""
 FOLLOWING = 0.95
-"""Share of the faces that must follow an edit to its end."""
+"""Share of the faces that should follow an edit to its end."""
 ENTANGLED = 0.1
 """Correlation in the sample from which another reading is held still."""
 BETTER = 0.05
@@ -103,12 +105,17 @@ class Candidate:
     @property
     def works(self) -> bool:
         """Whether it can be offered."""
-        return self.figures.effect >= LEAST_EFFECT and self.reach >= LEAST_REACH
+        return self.figures.effect >= LEAST_EFFECT and self.figures.leakage <= MOST_LEAKAGE
+
+    @property
+    def carries(self) -> tuple[bool, bool, float]:
+        """Whether it works, whether the faces follow it, and how far."""
+        return self.works, self.figures.monotone >= FOLLOWING, self.reach
 
     def beats(self, other: "Candidate") -> bool:
         """Whether it is worth taking instead."""
-        if (self.works, self.reach) != (other.works, other.reach):
-            return (self.works, self.reach) > (other.works, other.reach)
+        if self.carries != other.carries:
+            return self.carries > other.carries
         return self.figures.leakage < other.figures.leakage - BETTER
 
 
@@ -176,7 +183,8 @@ class Search:
         own = in_deviations(self.reader, stimulus.values)[..., self.reader.names.index(wanted.witness)]
         most = strength_range(wanted.parameter)
         low, high = span(stimulus, own, FOLLOWING)
-        found = figures(self.reader, stimulus, wanted.witness, max(low, -most), min(high, most))
+        low, high = max(min(low, -LEAST_REACH), -most), min(max(high, LEAST_REACH), most)
+        found = figures(self.reader, stimulus, wanted.witness, low, high)
         return Candidate(procedure=procedure, direction=direction, figures=found)
 
 

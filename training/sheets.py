@@ -1,7 +1,8 @@
-"""Draws the contact sheets of docs/models.md: `python -m training.sheets --out docs/images`.
+"""Draws the contact sheets of docs/models.md and the strips of docs/edits.md: `python -m training.sheets`.
 
 `inversion.jpg`: portraits of unseen people, what the generator draws from their parameters, and what it draws
-from the encoder's codes. `edits.jpg`: every edit of the bundle on one of them, from -3 to +3.
+from the encoder's codes. `edits.jpg`: every edit of the bundle on one of them, from -3 to +3. The strips have an edit
+each, with the same strengths.
 """
 
 from pathlib import Path
@@ -24,8 +25,8 @@ from training.renderer.parameters import standardise
 SEED = 970_003
 """No training set has it."""
 STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)
-LABEL = 110
-"""Width of an edit's name, in pixels."""
+LABEL, CELL = 110, 160
+"""Width of an edit's name, and side of a strip's faces, in pixels."""
 
 
 def portraits(count: int) -> tuple[Tensor, Tensor]:
@@ -53,16 +54,25 @@ def inversion_sheet(bundle: Bundle, count: int = 7) -> Image.Image:
     return Image.fromarray(np.concatenate([pixels(images), pixels(drawn), pixels(inverted)]))
 
 
+def calm_face(bundle: Bundle) -> Tensor:
+    """Codes (1, num_ws, w_dim) of an unseen person with nothing extreme."""
+    _, z = portraits(40)
+    return cast(Generator, bundle.module("generator")).mapping(z[z.abs().max(1).values.argmin()][None])
+
+
+def strip(bundle: Bundle, name: str, codes: Tensor, size: int = CELL) -> np.ndarray:
+    """One edit on a face (1, num_ws, w_dim), at all `STRENGTHS` or as far as it goes: (size, 5 * size, 3) uint8."""
+    edit, generator = bundle.edits[name], cast(Generator, bundle.module("generator"))
+    strengths = [min(max(strength, edit.min_strength), edit.max_strength) for strength in STRENGTHS]
+    edited = torch.cat([codes + strength * bundle.directions[name] for strength in strengths])
+    return pixels(F.interpolate(generator.synthesis(edited, "none"), (size, size), mode="area"))
+
+
 def edits_sheet(bundle: Bundle, size: int = 128) -> Image.Image:
     """A row for every edit, a column for every strength; the third column is the face itself."""
-    generator = cast(Generator, bundle.module("generator"))
-    _, z = portraits(40)
-    calm = z[z.abs().max(1).values.argmin()][None]
-    codes, rows = generator.mapping(calm), []
-    for name, edit in bundle.edits.items():
-        strengths = [min(max(s, edit.min_strength), edit.max_strength) for s in STRENGTHS]
-        edited = torch.cat([codes + strength * bundle.directions[name] for strength in strengths])
-        faces = pixels(F.interpolate(generator.synthesis(edited, "none"), (size, size), mode="area"))
+    codes, rows = calm_face(bundle), []
+    for name in bundle.edits:
+        faces = strip(bundle, name, codes, size)
         label = Image.new("RGB", (LABEL, size), "white")
         ImageDraw.Draw(label).text((4, size // 2 - 6), name, fill="black")
         rows.append(np.concatenate([np.asarray(label), faces], axis=1))
@@ -76,12 +86,17 @@ def edits_sheet(bundle: Bundle, size: int = 128) -> Image.Image:
 def main(
     bundle: Annotated[str, typer.Option(help="Installed bundle.")] = "",
     out: Annotated[Path, typer.Option(help="Folder for the sheets.")] = Path("docs/images"),
+    strips: Annotated[Path, typer.Option(help="Folder for a strip per edit.")] = Path("docs/edits"),
 ) -> None:
-    """Draw both sheets."""
+    """Draw both sheets and the strips."""
     out.mkdir(parents=True, exist_ok=True)
     opened = load_bundle(bundle)
     for name, sheet in (("inversion", inversion_sheet(opened)), ("edits", edits_sheet(opened))):
         sheet.save(out / f"{name}.jpg", quality=88)
+    strips.mkdir(parents=True, exist_ok=True)
+    codes = calm_face(opened)
+    for name in opened.edits:
+        Image.fromarray(strip(opened, name, codes)).save(strips / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def figures(
     return EditFigures(
         low=low,
         high=high,
-        monotone=float((own[inside].diff(dim=0) > -SET_BACK).all(0).float().mean()),
+        monotone=float((own[inside].diff(dim=0) > -SET_BACK).all(0).double().mean()),
         response=tuple(round(float(change), 3) for change in (own - own[at[0.0]]).mean(1)[inside]),
         effect=float((own[at[1.0]] - own[at[-1.0]]).mean() / 2),
         strong_effect=float((own[at[2.0]] - own[at[0.0]]).mean()),

@@ -76,13 +76,14 @@ def test_the_direction_that_carries_further_is_taken_and_else_the_purer_one():
     assert best([first, candidate("InterFaceGAN", leakage=0.1)]) is not first
     assert best([first, candidate("InterFaceGAN", leakage=0.1, low=-2.0)]) is first
     assert best([candidate(low=-2.0), candidate("InterFaceGAN", leakage=0.9)]).procedure == "InterFaceGAN"
+    assert best([candidate(monotone=0.8), candidate("InterFaceGAN", low=-2.0)]).procedure == "InterFaceGAN"
     assert best([candidate(effect=0.1), candidate("InterFaceGAN", low=-2.0)]).procedure == "InterFaceGAN"
 
 
 def test_only_edits_that_show_and_carry_are_offered():
     assert candidate().works
     assert not candidate(effect=0.1).works
-    assert not candidate(high=1.0).works
+    assert not candidate(leakage=0.5).works
     text = table({"smile": [candidate()], "age": [candidate(effect=0.1)]})
     assert "| smile | least squares * | -3 to 3 | 0.80 | 20 % | age | 0.90 |" in text
     assert "| age | least squares | -3 to 3 | 0.10" in text
