@@ -1,8 +1,8 @@
 """Finds the edit directions of a bundle in W, and writes them into it: `python -m training.directions`.
 
-Two procedures compete for every edit. Where the renderer has a parameter, codes are regressed on all parameters at
-once, by least squares, so that the direction of one holds the others still. InterFaceGAN (`seamline.editing.fit`) needs
-labels only: what the bundle's networks read off random faces. Both are measured on other random faces, and the one that
+Two procedures compete for every edit. Least squares regresses codes on all parameters of the renderer at once, so that
+the direction of one holds the others still. InterFaceGAN (`seamline.editing.fit`) knows no parameters, only labels:
+what the bundle's networks read off random faces. Both are measured on other random faces, and the one that
 carries further and takes less along goes into the bundle, as far as the faces follow.
 """
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from seamline.bundles import INSTALLED, Bundle, EditSpec, load_bundle, put_directions
-from seamline.editing.fit import Faces, calibrated, draw, fit, random_codes
+from seamline.editing.fit import Faces, draw, fit, random_codes
 from seamline.editing.measure import EditFigures, figures, look, span
 from seamline.editing.measure import standardised as in_deviations
 from seamline.editing.reading import Reader
@@ -35,18 +35,14 @@ class Wanted:
 
     name: str
     description: str
-    parameter: str = ""
-    """The renderer's parameter that it moves; empty where only InterFaceGAN can find it."""
-    witness: str = ""
+    parameter: str
+    """The renderer's parameter that it moves."""
+    witness: str
     """What tells whether it shows."""
 
 
 def _parameter(name: str, description: str, parameter: str = "", witness: str = "") -> Wanted:
     return Wanted(name=name, description=description, parameter=parameter or name, witness=witness or name)
-
-
-def _proportion(name: str, description: str) -> Wanted:
-    return Wanted(name=name, description=description, witness=name)
 
 
 WANTED = (
@@ -67,9 +63,6 @@ WANTED = (
     _parameter("skin_tone", "Lighter, or darker skin"),
     _parameter("eye_distance", "Eyes further apart, or closer together", "eye_spacing"),
     _parameter("eye_size", "Larger, or smaller eyes", witness="eye_ratio"),
-    _proportion("mouth_ratio", "Wider, or narrower mouth"),
-    _proportion("lip_ratio", "Higher and narrower, or flatter and wider lips"),
-    _proportion("face_ratio", "Longer, or rounder face"),
 )
 """In the order of the bundle's list."""
 STRONGEST = 3.0
@@ -133,8 +126,6 @@ def regress(generator: Generator, count: int = 4000, seed: int = 5) -> Tensor:
 
 def strength_range(parameter: str) -> float:
     """Strength that carries a parameter from one end of what is rendered to the other."""
-    if not parameter:
-        return STRONGEST
     rendered = PARAMETERS[INDEX[parameter]]
     share = POSE if rendered.group == "pose" else 1.0
     return round(min(share * float((rendered.high - rendered.low) / STDS[INDEX[parameter]]), STRONGEST), 1)
@@ -162,19 +153,15 @@ class Search:
 
     def candidates(self, wanted: Wanted) -> Iterator[Candidate]:
         """By least squares, and by InterFaceGAN unless the attribute is all that its conditions are."""
-        regressed = None
-        if wanted.parameter:
-            regressed = self.per_parameter[NAMES.index(wanted.parameter)].expand(self.bundle.num_ws, -1)
-            yield self.measured(wanted, "least squares", regressed)
+        regressed = self.per_parameter[NAMES.index(wanted.parameter)].expand(self.bundle.num_ws, -1)
+        yield self.measured(wanted, "least squares", regressed)
         labels = self.faces.labels(wanted.witness)
         try:
             found = fit(self.bundle, self.faces, labels, entangled(self.faces, wanted.witness))
         except InvalidInput:
             return
-        if regressed is None:
-            found = calibrated(self.bundle, found, wanted.witness, float(labels.std()))
-        else:  # in the units of the other
-            found = found * (regressed.square().sum() / (found * regressed).sum()).clamp(0, 10)
+        # In the units of the other: a standard deviation of the parameter.
+        found = found * (regressed.square().sum() / (found * regressed).sum()).clamp(0, 10)
         yield self.measured(wanted, "InterFaceGAN", found)
 
     def measured(self, wanted: Wanted, procedure: str, direction: Tensor) -> Candidate:

@@ -19,8 +19,9 @@ from seamline.bundles import Bundle, load_bundle
 from seamline.networks.e4e import E4eEncoder
 from seamline.networks.stylegan2 import Generator
 from training.command import POSE
+from training.directions import WANTED
 from training.renderer.dataset import DatasetConfig, render_sample
-from training.renderer.parameters import standardise
+from training.renderer.parameters import INDEX, standardise
 
 SEED = 970_003
 """No training set has it."""
@@ -55,9 +56,10 @@ def inversion_sheet(bundle: Bundle, count: int = 7) -> Image.Image:
 
 
 def calm_face(bundle: Bundle) -> Tensor:
-    """Codes (1, num_ws, w_dim) of an unseen person with nothing extreme."""
+    """Codes (1, num_ws, w_dim) of the unseen person who is the most ordinary in what the edits move."""
     _, z = portraits(40)
-    return cast(Generator, bundle.module("generator")).mapping(z[z.abs().max(1).values.argmin()][None])
+    moved = z[:, [INDEX[wanted.parameter] for wanted in WANTED]]
+    return cast(Generator, bundle.module("generator")).mapping(z[moved.square().sum(1).argmin()][None])
 
 
 def strip(bundle: Bundle, name: str, codes: Tensor, size: int = CELL) -> np.ndarray:

@@ -42,7 +42,7 @@ def test_directions_are_what_one_deviation_of_a_parameter_changes():
 def test_every_edit_has_a_parameter_of_the_renderers_and_a_witness_that_can_be_read():
     assert len({wanted.name for wanted in WANTED}) == len(WANTED)
     for wanted in WANTED:
-        assert not wanted.parameter or wanted.parameter in NAMES
+        assert wanted.parameter in NAMES
         assert wanted.witness in (*ATTRIBUTES, *PROPORTIONS)
 
 
@@ -50,7 +50,7 @@ def test_a_range_carries_from_end_to_end():
     parameter = PARAMETERS[INDEX["glasses"]]
     assert strength_range("glasses") == pytest.approx(2.1)
     assert parameter.high - parameter.low == 1
-    assert strength_range("skin_tone") == strength_range("") == STRONGEST
+    assert strength_range("skin_tone") == STRONGEST
 
 
 def test_only_other_edits_attributes_that_come_along_are_held_still():
