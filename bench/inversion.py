@@ -111,7 +111,8 @@ def searched(bundle: Bundle, images: Tensor, steps: int) -> str:
 
 
 def own_filters(bundle: Bundle, images: Tensor, codes: Tensor) -> float:
-    """PSNR when every frame has the filters that the hypernetwork predicts for it alone."""
+    """PSNR when every frame has the filters that the hypernetwork predicts for it alone, from codes of W."""
+    codes = codes.mean(1, keepdim=True).expand_as(codes)
     generator = bundle.generator().requires_grad_(False)
     with torch.no_grad():
         weights = refine(hypernetwork_of(bundle), generator, images, codes)

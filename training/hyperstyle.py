@@ -106,8 +106,9 @@ class Inversion:
 
     @torch.no_grad()
     def styles(self, images: Tensor) -> list[Tensor]:
-        """What the generator takes for pictures (B, 3, R, R), by the encoder alone."""
-        return self.generator.styles(predict(self.encoder, images))
+        """What the generator takes for pictures (B, 3, R, R), by the encoder alone: codes of W, as in the paper."""
+        codes = predict(self.encoder, images)
+        return self.generator.styles(codes.mean(1, keepdim=True).expand_as(codes))
 
     def draw(self, styles: list[Tensor], offsets: Offsets) -> Tensor:
         """Pictures (B, 3, R, R) with changed filters."""

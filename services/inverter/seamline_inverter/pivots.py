@@ -15,7 +15,7 @@ from seamline.tuning import compute, to_images
 from seamline_inverter.checkpoint import Checkpoint
 from seamline_inverter.code_search import search
 from seamline_inverter.crops import TrackCrops
-from seamline_inverter.options import InversionConfig, PivotSource
+from seamline_inverter.options import InversionConfig, Method, PivotSource
 from seamline_inverter.pivotal_tuning import psnr_db
 
 BATCH = 8
@@ -43,6 +43,8 @@ class PivotFinder:
     def _encode(self, images: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             found = encode(self._bundle, images)
+        if self._config.method is Method.HYPERSTYLE:  # which takes codes of W: they leave edits most room
+            found = self._expanded(found.mean(1))
         psnr = drawn_psnr(self._generator, found, images, self._config)
         step.advance(len(images), psnr_db=psnr.mean().item())
         return found, psnr

@@ -25,8 +25,7 @@ from seamline_inverter.crops import TrackCrops
 from seamline_inverter.options import InversionConfig, Method
 from seamline_inverter.pivotal_tuning import PivotalTuning
 from seamline_inverter.pivots import PivotFinder, batches, drawn_psnr
-from seamline_inverter.prediction import CROPS, assign, hypernetwork_of, predicted_weights
-from seamline_inverter.rgb_fit import fit_rgb
+from seamline_inverter.prediction import CROPS, fit, hypernetwork_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +76,8 @@ class TrackInversion:
             with TrackCrops(source, self._track) as crops:
                 pivots, pivot_psnr_db = self._pivots(generator, crops)
                 if self._config.method is not Method.ENCODER:
-                    fit = self._tune if self._config.method is Method.PTI else self._predict
-                    figures = fit(generator, pivots, pivot_psnr_db, crops)
+                    make = self._tune if self._config.method is Method.PTI else self._predict
+                    figures = make(generator, pivots, pivot_psnr_db, crops)
                     with self._job.step("write"):
                         self._writer.put_part(name, encode_generator(generator), asdict(figures))
                         self._tuned.clear()
@@ -106,9 +105,7 @@ class TrackInversion:
         with self._job.step("predict", total=PASSES + 1) as step:
             places, pixels = crops.spread(CROPS)
             images, codes = to_images(pixels, pivots.device), pivots[places]
-            weights = predicted_weights(hypernetwork, generator, images, codes, precision, step.advance)
-            assign(generator, weights)
-            fit_rgb(generator, images, codes, precision)
+            fit(hypernetwork, generator, images, codes, precision, step.advance)
             step.advance()
         with self._job.step("measure", total=len(pivots)) as step:
             psnr: list[Tensor] = []

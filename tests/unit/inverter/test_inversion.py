@@ -217,6 +217,7 @@ def test_predicted_weights_draw_the_crops_better_and_nothing_is_tuned(
     assert inverted.psnr_db > inverted.pivot_psnr_db + 1
     written = Inversion.open(store, inverted.ref)
     generator, (_, codes) = written.tune(bundle.generator(), 0), written.pivots(0)
+    assert torch.equal(codes, codes[:, :1].expand_as(codes))  # W, as the paper's
     images = to_images(Alignment.open(store, alignment).crops(0), bundle.device)
     with torch.no_grad():
         psnr = psnr_db((generator.synthesis(codes) - images).square().mean((1, 2, 3))).mean().item()
