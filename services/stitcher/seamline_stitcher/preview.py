@@ -184,7 +184,8 @@ class _Preview:
 
 
 def _title(variant: Variant) -> list[str]:
-    return [f"{edit.label} {_strength(edit)}" for edit in variant] or ["no edit"]
+    # The sheet's font has no arrow.
+    return [f"{edit.label.replace('→', '>')} {_strength(edit)}" for edit in variant] or ["no edit"]
 
 
 def _strength(edit: PlannedEdit) -> str:
