@@ -15,7 +15,7 @@ def abilities(bundle: Bundle) -> ListEditsResponse:
     return ListEditsResponse(
         bundle=bundle.name,
         edits=[_info(bundle, edit) for edit in bundle.edits.values()],
-        text=bundle.has("clip"),
+        text=bundle.has("clip") and bundle.manifest.relevance is not None,
         inversions=inversions,
     )
 

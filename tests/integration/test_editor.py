@@ -38,6 +38,7 @@ from seamline.video import probe, read_frames
 from tests.asynchronous import asynchronous
 from tests.fakes.alignment import HEIGHT, WIDTH, drawn_frame, put_alignment
 from tests.fakes.bundle import tiny_bundle
+from tests.fakes.relevance import with_relevance
 from tests.fakes.stages import Stages, served
 from tests.fakes.stitched import STITCHED
 from tests.unit.video.films import film, packets
@@ -49,7 +50,7 @@ SMILE = {"smile": 2.0}
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     directory = tmp_path_factory.mktemp("bundles")
-    tiny_bundle(directory)
+    with_relevance(tiny_bundle(directory))
     return directory
 
 

@@ -56,7 +56,7 @@ def test_lists_the_edits_of_a_bundle(command):
 def test_says_what_else_a_bundle_can_do(command, tmp_path):
     _, out, _ = command("edits", "--bundle", "tiny-64")
     assert ":lt" in out
-    assert "edits by text: yes" in out
+    assert "edits by text: no" in out  # it has a CLIP, but nobody measured its channels
     assert "inversions: pti, hyperstyle, e4e" in out
 
 

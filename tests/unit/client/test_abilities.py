@@ -11,13 +11,14 @@ from seamline.v1.inverter_pb2 import (
 )
 from seamline.v1.media_pb2 import EDIT_METHOD_DIRECTION, EDIT_METHOD_LATENT_TRANSFORMER
 from tests.fakes.bundle import tiny_bundle
+from tests.fakes.relevance import with_relevance
 
 HYPERSTYLE = InvertOptions(method=INVERSION_METHOD_HYPERSTYLE)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return tiny_bundle(tmp_path_factory.mktemp("bundles"))
+    return with_relevance(tiny_bundle(tmp_path_factory.mktemp("bundles")))
 
 
 @pytest.fixture
@@ -52,8 +53,9 @@ def test_without_a_hypernetwork_two_inversions_remain(changed):
     check_inversion(InvertOptions(), bundle)
 
 
-def test_without_a_clip_there_are_no_texts(changed):
-    assert not abilities(changed("[networks.clip", "[other.clip")).text
+@pytest.mark.parametrize("table", ["networks.clip", "relevance"])
+def test_texts_need_a_clip_and_what_it_measured(changed, table):
+    assert not abilities(changed(f"[{table}", f"[other.{table}")).text
 
 
 def test_a_latent_transformer_is_offered_for_the_edits_that_it_knows(changed):

@@ -5,25 +5,27 @@ from seamline.bundles import load_bundle
 from seamline.errors import InvalidInput, Precondition, UnknownEdit
 from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
 from seamline.v1.inverter_pb2 import INVERSION_METHOD_HYPERSTYLE, InvertOptions
-from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, ArtifactRef, Edit, Keyframe, Variant
+from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, ArtifactRef, Edit, Keyframe, TextEdit, Variant
 from seamline.v1.stitcher_pb2 import StitchOptions
 from tests.fakes.bundle import tiny_bundle
+from tests.fakes.relevance import with_relevance
 
 VIDEO = ArtifactRef(uri="file:///store/video.mp4", sha256="0" * 64)
+GLASSES = Edit(text=TextEdit(neutral="face", target="face with glasses"), strength=4)
 TRANSFORMED = Edit(name="smile", strength=1, method=EDIT_METHOD_LATENT_TRANSFORMER)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return tiny_bundle(tmp_path_factory.mktemp("bundles"))
+    return with_relevance(tiny_bundle(tmp_path_factory.mktemp("bundles")))
 
 
 @pytest.fixture
 def plain(bundle, tmp_path):
     """A bundle without the optional networks."""
     text = (bundle.directory / "bundle.toml").read_text()
-    for kind in ("hyperstyle", "latent_transformer", "clip"):
-        text = text.replace(f"[networks.{kind}", f"[optional.{kind}")
+    for table in ("networks.hyperstyle", "networks.latent_transformer", "networks.clip", "relevance"):
+        text = text.replace(f"[{table}", f"[optional.{table}")
     (tmp_path / "plain").mkdir()
     for file in bundle.directory.glob("*.safetensors"):
         (tmp_path / "plain" / file.name).symlink_to(file)
@@ -41,7 +43,7 @@ def _request(*edits, video=VIDEO, **options):
 
 def test_accepts_what_the_bundle_can_do(bundle):
     check_edit(_request(("smile", 3.0), ("age", -2.0)), bundle)
-    check_edit(EditVideoRequest(video=VIDEO, edits=[TRANSFORMED]), bundle)
+    check_edit(EditVideoRequest(video=VIDEO, edits=[TRANSFORMED, GLASSES]), bundle)
     check_edit(_request(("smile", 1.0), invert=InvertOptions(method=INVERSION_METHOD_HYPERSTYLE)), bundle)
 
 
@@ -63,6 +65,12 @@ TWO_KEYS = [Keyframe(seconds=1, strength=1), Keyframe(seconds=1, strength=2)]
             "edits[0].keyframes[1].seconds",
             "later",
         ),
+        (
+            EditVideoRequest(video=VIDEO, edits=[Edit(text=TextEdit(neutral="face", target="face"), strength=1)]),
+            InvalidInput,
+            "edits[0].text.target",
+            "face",
+        ),
         (_request(("smile", 1.0), stitch=StitchOptions(blend=77)), InvalidInput, "stitch.blend", "77"),
     ],
 )
@@ -79,6 +87,8 @@ def test_refuses_what_the_bundle_has_no_network_for(plain):
     with pytest.raises((Precondition, UnknownEdit)) as transformer:
         check_edit(EditVideoRequest(video=VIDEO, edits=[TRANSFORMED]), plain)
     assert transformer.value.field == "edits[0].method"
+    with pytest.raises(Precondition, match="not prepared for text edits"):
+        check_edit(EditVideoRequest(video=VIDEO, edits=[GLASSES]), plain)
 
 
 class TestPreview:
