@@ -8,6 +8,7 @@ before; so what it adds shall stay the same when the codes go a little elsewhere
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from seamline.networks import Generator
 from seamline.networks.modulated_conv import upsample
-from seamline.networks.stylegan2 import SynthesisBlock
+from seamline.networks.stylegan2 import SynthesisBlock, ToRgb
 from seamline.tuning import Precision, compute
 
 SIDE = 32
@@ -70,7 +71,7 @@ def _inputs(generator: Generator) -> Iterator[list[Tensor]]:
 
     def collect(layer: nn.Module, inputs: tuple[Tensor, Tensor], _: Tensor) -> None:
         x, styles = inputs
-        scaled = x.float() * (styles.float() * layer.weight_gain)[:, :, None, None]
+        scaled = x.float() * (styles.float() * cast(ToRgb, layer).weight_gain)[:, :, None, None]
         found.append(_rows(_resized(scaled, blocks[0])))
 
     hooks = [block.torgb.register_forward_hook(collect) for block in blocks]
