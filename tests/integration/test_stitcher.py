@@ -23,7 +23,7 @@ from seamline.errors import InvalidInput, Precondition, UnknownEdit
 from seamline.job import Job
 from seamline.rpc.server import started
 from seamline.storage import Artifact, Store, decode_frames, open_store, read_object
-from seamline.v1.media_pb2 import ArtifactRef, Edit, FrameRange, Keyframe, Progress, Variant
+from seamline.v1.media_pb2 import ArtifactRef, Edit, EditMethod, FrameRange, Keyframe, Progress, TextEdit, Variant
 from seamline.v1.stitcher_pb2 import (
     Blend,
     PreviewRequest,
@@ -37,6 +37,7 @@ from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE
 from tests.fakes.alignment import put_alignment
 from tests.fakes.bundle import NAME, tiny_bundle
+from tests.fakes.relevance import with_relevance
 
 SERVICE = "seamline.v1.StitcherService"
 
@@ -79,7 +80,7 @@ class Ready:
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
     folder = Path(tmp_path_factory.mktemp("stitcher"))
-    bundle, url = tiny_bundle(folder / "bundles"), f"file://{folder}/store"
+    bundle, url = with_relevance(tiny_bundle(folder / "bundles")), f"file://{folder}/store"
     store = open_store(url)
     alignment = put_alignment(store, bundle)
     config = InversionConfig(tuning=TuningConfig(max_passes=1, batch_size=4))
@@ -148,9 +149,29 @@ async def test_an_edit_grows_over_time(ready: Ready) -> None:
     assert (still != full).any((1, 2, 3)).all()
 
 
-async def naive_crops(ready: Ready, stub: StitcherServiceStub, edit: Edit) -> np.ndarray:
-    """What an edit alone makes of the first frames."""
-    *_, result = await call(stub, ready.request(edit, blend=Blend.BLEND_FEATHER))
+@asynchronous
+async def test_every_way_to_edit_draws_other_faces(ready: Ready) -> None:
+    glasses = Edit(text=TextEdit(neutral="face", target="face with glasses"), strength=3)
+    smile = Edit(name="smile", strength=2)
+    learnt = Edit(name="smile", strength=2, method=EditMethod.EDIT_METHOD_LATENT_TRANSFORMER)
+    async with serving(ready) as stub:
+        drawn = [await naive_crops(ready, stub, *edits) for edits in ([glasses], [smile], [learnt], [glasses, smile])]
+        *_, tuned = await call(stub, ready.request(glasses, smile))
+        with pytest.raises(InvalidInput) as caught:
+            await call(stub, ready.request(Edit(text=TextEdit(neutral="face", target=""), strength=1)))
+    assert caught.value.field == "edits[0].text.target"
+    assert len(np.unique(np.stack(drawn).reshape(4, -1), axis=0)) == 4
+    meta = Artifact.open(ready.store, tuned.stitched, stage="stitch").meta
+    assert meta["edits"] == [["face → face with glasses", 3.0], ["smile", 2.0]]
+    naive, stitched = (
+        np.mean([record[f"border_{kind}"] for record in meta["frames"]]) for kind in ("naive", "stitched")
+    )
+    assert stitched < naive
+
+
+async def naive_crops(ready: Ready, stub: StitcherServiceStub, *edits: Edit) -> np.ndarray:
+    """What edits alone make of the first frames."""
+    *_, result = await call(stub, ready.request(*edits, blend=Blend.BLEND_FEATHER))
     return decode_frames(Artifact.open(ready.store, result.stitched, stage="stitch").read_part("naive-0-000000-000004"))
 
 
