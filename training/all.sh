@@ -47,4 +47,7 @@ for process in $running; do wait "$process"; done
 
 "$python" -m training.pack --bundle "$bundle"
 "$python" -m training.directions
+train latent_transformer
+for process in $running; do wait "$process"; done
+"$python" -m training.edits
 "$python" -m training.evaluate
