@@ -6,7 +6,8 @@
 The clip is aligned once; then every way inverts it as the service would, with the bundle's own settings, and a few
 frames' codes are searched for. `--steps` and `--passes` bound what takes long. Beside the PSNR stands how much of the
 bundle's edits is left: the cosine between what an edit changes in the pictures of the way's generator, and in those of
-the bundle's own. Ways whose network the bundle does not have are left out with the reason.
+the bundle's own. Ways whose network the bundle does not have are left out with the reason. On a busy machine use
+--threads 1 and read the processor's time.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,6 +45,19 @@ from seamline.v1.inverter_pb2 import InvertOptions
 
 EDITED = 4
 """Frames, spread over the clip, whose edits are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What one way made of the clip."""
+
+    inverted: Inverted
+    steps: dict[str, float]
+    """Wall seconds of each step."""
+    processor: float
+    """Processor seconds of all of it."""
+    edits: float
+    """What is left of the edits."""
 
 
 def ways(bundle: Bundle, passes: int) -> dict[str, InversionConfig]:
@@ -120,28 +134,31 @@ def own_filters(bundle: Bundle, images: Tensor, codes: Tensor) -> float:
     return psnr_db((drawn - images).square().mean((1, 2, 3))).mean().item()
 
 
-def measure(store: Store, bundle: Bundle, source: Alignment, config: InversionConfig) -> tuple[Inverted, Job, float]:
-    """One way's result, its times, and what is left of the edits."""
-    job = Job("invert")
+def measure(store: Store, bundle: Bundle, source: Alignment, config: InversionConfig) -> Measured:
+    """One way's result and times."""
+    job, began = Job("invert"), time.process_time()
     inverted = invert(store, bundle, source.artifact.ref, config, job)
+    spent = time.process_time() - began
     inversion = Inversion.open(store, inverted.ref)
     _, codes = spread(source, inversion)
-    return inverted, job, edit_kept(bundle, inversion.tune(bundle.generator(), source.tracks[0].id), codes)
+    kept = edit_kept(bundle, inversion.tune(bundle.generator(), source.tracks[0].id), codes)
+    return Measured(inverted=inverted, steps=job.seconds, processor=spent, edits=kept)
 
 
-def report(chosen: dict[str, InversionConfig], run: Callable[[InversionConfig], tuple[Inverted, Job, float]]) -> None:
+def report(chosen: dict[str, InversionConfig], run: Callable[[InversionConfig], Measured]) -> None:
     """Prints a line for each way."""
-    print(f"{'way':15s} {'pivots':>8s} {'PSNR':>8s} {'passes':>6s} {'edits':>6s} {'seconds':>8s}  steps")
+    print(f"{'way':15s} {'pivots':>8s} {'PSNR':>8s} {'passes':>6s} {'edits':>6s} {'wall':>8s} {'processor':>9s}  steps")
     for name, config in chosen.items():
         try:
-            inverted, job, kept = run(config)
+            way = run(config)
         except Precondition as error:
             print(f"{name:15s} {error}", flush=True)
             continue
-        passes = sum(track.passes for track in inverted.tracks)
-        steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in job.seconds.items())
-        print(f"{name:15s} {inverted.pivot_psnr_db:5.2f} dB {inverted.psnr_db:5.2f} dB {passes:6d} {kept:6.3f} "
-              f"{sum(job.seconds.values()):8.1f}  {steps}", flush=True)  # fmt: skip
+        made = way.inverted
+        passes = sum(track.passes for track in made.tracks)
+        steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in way.steps.items())
+        print(f"{name:15s} {made.pivot_psnr_db:5.2f} dB {made.psnr_db:5.2f} dB {passes:6d} {way.edits:6.3f} "
+              f"{sum(way.steps.values()):6.1f} s {way.processor:7.1f} s  {steps}", flush=True)  # fmt: skip
 
 
 def main() -> None:
