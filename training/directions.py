@@ -65,8 +65,10 @@ WANTED = (
     _parameter("eye_size", "Larger, or smaller eyes", witness="eye_ratio"),
 )
 """In the order of the bundle's list."""
+ACCEPTED = 5.0
+"""Strengths that a bundle accepts either way: beyond what faces follow an edit still is what was asked for."""
 STRONGEST = 3.0
-"""No edit goes further than so many standard deviations."""
+"""No edit is measured further than so many standard deviations."""
 LEAST_EFFECT = 0.3
 """Standard deviations of its witness per unit of strength; an edit that shows less is not offered."""
 MOST_LEAKAGE = 0.4
@@ -183,13 +185,13 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     return chosen
 
 
-def spec(wanted: Wanted, chosen: Candidate, attributes: Sequence[str]) -> EditSpec:
+def spec(wanted: Wanted, attributes: Sequence[str]) -> EditSpec:
     """The edit as the bundle lists it."""
     return EditSpec(
         name=wanted.name,
         description=wanted.description,
-        min_strength=chosen.figures.low,
-        max_strength=chosen.figures.high,
+        min_strength=-ACCEPTED,
+        max_strength=ACCEPTED,
         attribute=wanted.name if wanted.name in attributes else wanted.witness,
     )
 

@@ -42,7 +42,7 @@ def measure(bundle: Bundle, linear: bool, faces: int = FACES) -> dict[str, EditF
             return moved(bundle, name, ws, torch.full((len(ws),), strength))
 
         stimulus = look(reader, codes, move, seen)
-        found[name] = figures(reader, stimulus, witness, edit.min_strength, edit.max_strength)
+        found[name] = figures(reader, stimulus, witness)
     return found
 
 

@@ -28,11 +28,11 @@ from training.loop import Batch, LoopConfig, train
 from training.metrics import explained_variance
 from training.renderer.parameters import HIGHS, INDEX, LOWS, MEANS, STDS, sample, standardise
 
-DEFAULTS = LoopConfig(steps=1500, learning_rate=1e-3, weight_decay=0.1, ema=0.995)
+DEFAULTS = LoopConfig(steps=4000, learning_rate=1e-3, weight_decay=0.1, ema=0.995)
 """Steps of the reader, and again of the maps."""
 MAPS_RATE = 5e-3
 """Learning rate of the maps."""
-PICTURES, DRAWN = 2500, 25
+PICTURES, DRAWN = 10000, 25
 """Codes of which pictures are read, and how many are drawn at a time."""
 READ, PER_ATTRIBUTE = 128, 16
 """Codes of a step of the reader's, and codes of each attribute in a step of the maps'."""

@@ -347,7 +347,7 @@ class TextEdit(_message.Message):
     target: _builtins.str
     """For instance "face with glasses"."""
     beta: _builtins.float
-    """Style channels whose relevance to the texts is below this stay as they are, 0 to 1. Default 0.2."""
+    """Style channels whose relevance to the texts is below this stay as they are, 0 to 1. Default: the bundle's own."""
     def __init__(
         self,
         *,
