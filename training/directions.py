@@ -73,8 +73,8 @@ LEAST_EFFECT = 0.3
 """Standard deviations of its witness per unit of strength; an edit that shows less is not offered."""
 MOST_LEAKAGE = 0.4
 """Share of it that may appear in another attribute."""
-LEAST_REACH = 2.0
-"""An edit of a parameter goes as far up and down even where fewer faces follow: only those near an end do not."""
+LEAST_REACH = 1.5
+"""An edit goes as far up and down even where fewer faces follow: only those near an end do not."""
 FOLLOWING = 0.95
 """Share of the faces that should follow an edit to its end."""
 ENTANGLED = 0.1
@@ -89,13 +89,18 @@ class Candidate:
 
     procedure: str
     direction: Tensor
-    """(num_ws, w_dim) for a strength of 1."""
+    """(num_ws, w_dim) for a standard deviation of the parameter."""
     figures: EditFigures
 
     @property
     def reach(self) -> float:
         """How far it goes both ways."""
         return min(-self.figures.low, self.figures.high)
+
+    @property
+    def unit(self) -> Tensor:
+        """The direction (num_ws, w_dim) as the bundle has it: a strength of 3 goes as far as the faces follow."""
+        return self.direction * min(self.reach / STRONGEST, 1.0)
 
     @property
     def works(self) -> bool:
@@ -229,7 +234,7 @@ def main() -> None:
         for wanted in readable
         if wanted.name in chosen and chosen[wanted.name].works
     ]
-    put_directions(INSTALLED / asked.bundle, {edit.name: chosen[edit.name].direction for edit in offered}, offered)
+    put_directions(INSTALLED / asked.bundle, {edit.name: chosen[edit.name].unit for edit in offered}, offered)
     asked.out.mkdir(parents=True, exist_ok=True)
     written = {name: {one.procedure: asdict(one.figures) for one in own} for name, own in found.items()}
     (asked.out / "figures.json").write_text(json.dumps(written, indent=1) + "\n")

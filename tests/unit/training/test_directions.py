@@ -80,6 +80,12 @@ def test_the_direction_that_carries_further_is_taken_and_else_the_purer_one():
     assert best([candidate(effect=0.1), candidate("InterFaceGAN", low=-2.0)]).procedure == "InterFaceGAN"
 
 
+def test_a_strength_of_three_goes_as_far_as_faces_follow():
+    far, near = candidate(), candidate(low=-1.5)
+    assert torch.equal(far.unit, far.direction)
+    assert torch.equal(near.unit, near.direction / 2)
+
+
 def test_only_edits_that_show_and_carry_are_offered():
     assert candidate().works
     assert not candidate(effect=0.1).works
