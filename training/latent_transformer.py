@@ -38,6 +38,8 @@ READ, PER_ATTRIBUTE = 128, 16
 """Codes of a step of the reader's, and codes of each attribute in a step of the maps'."""
 LEAST_EFFECT = 0.25
 """No map is enlarged more than fourfold: what is hardly seen to move is hardly seen, not hardly moved."""
+MOST_LEAKAGE = 0.5
+"""Share of an edit that may be seen in another attribute; maps that leak more are left out."""
 KEEP_OTHERS, KEEP_CODE = 4.0, 1.0
 """Weights of the mean squared change of the other attributes and of the code, against that of the own one."""
 
@@ -214,6 +216,15 @@ def calibrate(maps: LatentTransformer, figures: Mapping[str, float]) -> None:
         maps.bias[number] *= scale
 
 
+def trusted(maps: LatentTransformer, figures: Mapping[str, float]) -> LatentTransformer:
+    """The maps that move their own attribute more than any other."""
+    names = maps.config.names
+    rows = [row for row, name in enumerate(names) if figures[f"leakage_{name}"] < MOST_LEAKAGE]
+    kept = LatentTransformer(replace(maps.config, names=tuple(names[row] for row in rows)))
+    kept.load_state_dict({name: tensor[rows] for name, tensor in maps.state_dict().items()})
+    return kept
+
+
 def main() -> None:
     """Train and report; see `--help`."""
     asked = options("latent_transformer", __doc__ or "", DEFAULTS, portraits=False)
@@ -239,8 +250,10 @@ def main() -> None:
         replace(asked.loop, learning_rate=MAPS_RATE, weight_decay=0.01),
     )
     maps = cast(LatentTransformer, trained).to(device)
-    calibrate(maps, evaluate(maps, reader, domain, spread, faces=16))
-    finish(asked, maps.cpu(), config, evaluate(maps.to(device), reader, domain, spread))
+    seen = evaluate(maps, reader, domain, spread, faces=16)
+    calibrate(maps, seen)
+    kept = trusted(maps, seen)
+    finish(asked, kept.cpu(), config | {"names": kept.config.names}, evaluate(kept.to(device), reader, domain, spread))
 
 
 if __name__ == "__main__":

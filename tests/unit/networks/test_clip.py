@@ -67,7 +67,7 @@ def test_unknown_words_are_read_and_named(clip):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "has no word"), ("  ", "has no word"), ("face " * 11, "has 13 tokens, of 12 that are read; shorten it")],
+    [("", "has no word"), ("  ", "has no word"), ("face " * 23, "has 25 tokens, of 24 that are read; shorten it")],
 )
 def test_texts_that_cannot_be_read_are_refused(clip, text, message):
     with pytest.raises(InvalidInput, match=message) as refused:
@@ -76,7 +76,7 @@ def test_texts_that_cannot_be_read_are_refused(clip, text, message):
 
 
 def test_the_longest_text_is_read(clip):
-    assert int((token_ids(clip.reader(), ["face " * 10], clip.config) != clip.config.end_token).sum()) == 11
+    assert int((token_ids(clip.reader(), ["face " * 22], clip.config) != clip.config.end_token).sum()) == 23
 
 
 def test_without_a_tokenizer_only_pictures_are_read():

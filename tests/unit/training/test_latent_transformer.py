@@ -19,6 +19,7 @@ from training.latent_transformer import (
     calibrate,
     evaluate,
     reading_loss,
+    trusted,
 )
 from training.loop import LoopConfig, train
 from training.renderer.parameters import NAMES
@@ -176,3 +177,11 @@ def test_calibrated_maps_move_as_far_as_asked_but_none_is_blown_up(domain):
     before = maps.offsets(codes[None])
     calibrate(maps, {"effect_smile": 0.5, "effect_yaw": 0.01})
     torch.testing.assert_close(maps.offsets(codes[None]), before * torch.tensor([2.0, 4.0])[:, None, None, None])
+
+
+def test_maps_that_move_another_attribute_more_are_left_out(domain):
+    maps = perfect(domain)
+    kept = trusted(maps, {"leakage_smile": 0.8, "leakage_yaw": 0.1})
+    assert kept.config.names == ("yaw",)
+    ws = torch.randn(2, domain.bundle.num_ws, P)
+    torch.testing.assert_close(kept(ws, torch.ones(2, 1)), maps(ws, torch.tensor([[0.0, 1.0]] * 2)))
