@@ -195,6 +195,8 @@ def check_files(source: Path, outputs: Sequence[Path]) -> None:
             raise InvalidInput(f"{path} is the source itself; choose another output", field="--out")
         if path.is_dir():
             raise InvalidInput(f"{path} is a directory; name a file in it", field="--out")
+        if blocking := next((above for above in path.absolute().parents if above.is_file()), None):
+            raise InvalidInput(f"{path} cannot be written: {blocking} is a file, not a directory", field="--out")
     if len({path.absolute() for path in outputs}) < len(outputs):
         raise InvalidInput("video, JSON and report need different file names", field="--out")
 

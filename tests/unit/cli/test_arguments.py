@@ -193,6 +193,10 @@ class TestFiles:
         with pytest.raises(InvalidInput, match="directory"):
             check_files(source, [tmp_path])
 
+    def test_refuses_a_place_below_a_file(self, source):
+        with pytest.raises(InvalidInput, match=r"in\.mp4 is a file"):
+            check_files(source, [source / "new" / "out.mp4"])
+
     def test_refuses_one_name_for_two_outputs(self, source, tmp_path):
         with pytest.raises(InvalidInput, match="different file names"):
             check_files(source, [tmp_path / "out.html", tmp_path / "out.html"])
