@@ -43,7 +43,7 @@ $(STAMPS)/torch: | $(BIN)/python
 	touch $@
 
 $(STAMPS)/install: pyproject.toml constraints.txt $(wildcard services/*/pyproject.toml) $(STAMPS)/torch
-	$(PIP) -c constraints.txt -e .
+	$(PIP) -c constraints.txt -e '.[text]'
 	for service in $(SERVICES); do $(PIP) --no-deps -e services/$$service || exit 1; done
 	touch $@
 

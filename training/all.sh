@@ -38,6 +38,7 @@ render --out runs/dataset --count 16000 --seed 1
 train parsing --data runs/dataset
 train attributes --data runs/dataset
 train perceptual --data runs/dataset
+train clip --data runs/dataset
 render --out runs/identities --identities 600 --per-identity 16 --seed 12
 train identity --data runs/identities --portraits runs/dataset
 render --out runs/free --count 3000 --seed 11 --framing free
@@ -46,8 +47,10 @@ train detector --data runs/dataset --free runs/free
 for process in $running; do wait "$process"; done
 
 "$python" -m training.pack --bundle "$bundle"
+.venv/bin/seamline styleclip prepare --bundle avatar-256 --samples 8 --beta 0.15
 "$python" -m training.directions
 train latent_transformer
 for process in $running; do wait "$process"; done
 "$python" -m training.edits
+"$python" -m training.styleclip
 "$python" -m training.evaluate
