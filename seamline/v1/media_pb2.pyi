@@ -276,7 +276,7 @@ class Edit(_message.Message):
     name: _builtins.str
     """A name that EditorService.ListEdits gives, for instance "smile"."""
     strength: _builtins.float
-    """In units of the direction (one standard deviation of the attribute), or of the text's direction; negative
+    """In units of the direction (in avatar-256 3 goes as far as nearly all faces follow), or of the text's; negative
     for the opposite. Not together with keyframes.
     """
     method: Global___EditMethod.ValueType
