@@ -19,8 +19,8 @@ from torch import Tensor
 from seamline.bundles import Bundle, load_bundle
 from seamline.bundles.frozen import has_fast_bfloat16
 from seamline.editing.edit import Text
-from seamline.editing.reading import face_window
 from seamline.editing.styleclip import default_beta, style_direction
+from seamline.networks.arcface import face_window
 from seamline.networks.attributes import AttributeNetwork
 from seamline.networks.stylegan2 import Generator
 from training.command import POSE
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="", help="name of an installed bundle")
     parser.add_argument("--faces", type=int, default=60, help="unseen faces to edit")
     parser.add_argument("--beta", type=float, help="relevance that a channel must have; the bundle's own if left out")
-    parser.add_argument("--strength", type=float, default=5.0, help="of every edit")
+    parser.add_argument("--strength", type=float, default=3.0, help="of every edit")
     parser.add_argument("--sheet", type=Path, help="PNG to draw the first faces to")
     asked = parser.parse_args()
     single_core()

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from seamline.bundles import Bundle
 from seamline.bundles.frozen import has_fast_bfloat16
+from seamline.networks.arcface import face_window
 from seamline.networks.attributes import AttributeNetwork
 from seamline.networks.stylegan2 import Generator
 
 TOGETHER = 4
 """Pictures that are drawn at a time."""
-FACE_SIZE, FACE_WINDOW, IDENTITY_SIZE = 256, (slice(35, 223), slice(32, 220)), 112
-"""pSp's and e4e's window on the face: side of the whole, rows and columns of the window, side of what is cut out."""
 
 
 def _distance(points: Tensor, one: int, other: int) -> Tensor:
@@ -98,11 +97,3 @@ class Reader:
         if self._bundle.has("identity"):
             identity = F.normalize(self._bundle.infer("identity", face_window(pictures)))
         return Seen(values=torch.cat(values, 1) if values else identity[:, :0], identity=identity)
-
-
-def face_window(pictures: Tensor) -> Tensor:
-    """The identity network's input (N, 3, 112, 112) of aligned faces (N, 3, S, S)."""
-    if pictures.shape[-1] != FACE_SIZE:
-        pictures = F.interpolate(pictures, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=True)
-    rows, columns = FACE_WINDOW
-    return F.adaptive_avg_pool2d(pictures[:, :, rows, columns], IDENTITY_SIZE)

@@ -9,12 +9,34 @@ from seamline.errors import InvalidInput
 from seamline.networks.ir_se import IrSeNetwork, Units
 from seamline.networks.shapes import expect_shape
 
+FACE_SIZE = 256
+"""Side at which the network's window is cut out of an aligned face (pSp, e4e)."""
+FACE_WINDOW = (slice(35, 223), slice(32, 220))
+"""Rows and columns of the face in a 256-pixel FFHQ crop, without most hair and background."""
+INPUT_SIZE = 112
+"""Side of the window as the network sees it."""
+
+
+def face_window(crops: Tensor) -> Tensor:
+    """Cuts the identity network's input out of aligned crops.
+
+    Args:
+        crops: (B, 3, S, S) in [-1, 1], any S.
+
+    Returns:
+        (B, 3, 112, 112) in [-1, 1].
+    """
+    if crops.shape[-1] != FACE_SIZE:
+        crops = F.interpolate(crops, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=True, align_corners=False)
+    rows, columns = FACE_WINDOW
+    return F.adaptive_avg_pool2d(crops[:, :, rows, columns], INPUT_SIZE)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArcFaceConfig:
     """Sizes of an identity network; the defaults are those of IR-SE50."""
 
-    input_size: int = 112
+    input_size: int = INPUT_SIZE
     """Side of the face image in pixels, a multiple of 16."""
     width: int = 64
     """Channels of the first stage; the fourth has eight times as many."""

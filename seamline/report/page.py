@@ -36,13 +36,13 @@ def write_report(
         figures: of the edit, as docs/api.md lists them.
         scores: the content of its score object.
         pairs: frames before and after.
-        seam: crops before and after stitching tuning.
+        seam: crops as they are, edited, and as they were blended.
     """
     page = render(
         "report.html.j2",
         title=edits_title(figures["edits"]),
         figures=figures,
-        charts=_charts(scores),
+        charts=_charts(figures, scores),
         plot=chart,
         bars=_bars(figures),
         pairs=pairs,
@@ -62,7 +62,7 @@ def _strength_text(strength: float | Sequence[Sequence[float]]) -> str:
     return " → ".join(f"{value:+g} at {seconds:g} s" for seconds, value in strength)
 
 
-def _charts(scores: Mapping[str, Any]) -> list[Chart]:
+def _charts(figures: Mapping[str, Any], scores: Mapping[str, Any]) -> list[Chart]:
     frames, curves = scores["frames"], scores["curves"]
     seam = scores["seam_error"]["per_frame"]
     charts = [
@@ -84,7 +84,7 @@ def _charts(scores: Mapping[str, Any]) -> list[Chart]:
         line_chart(
             "Seam",
             frames,
-            {"pasted back": seam["naive"], "stitched": seam["stitched"]},
+            {"pasted back": seam["naive"], figures["blend"]: seam["stitched"]},
             note="Mean difference from the source along the border, grey levels in 0 to 1. Lower is better.",
             floor_at=0.0,
         ),

@@ -33,7 +33,7 @@ class FramePair:
 
 @dataclass(frozen=True, kw_only=True)
 class SeamCrops:
-    """One aligned crop: as it was, edited and pasted as it is, and after stitching tuning."""
+    """One aligned crop: as it was, edited, and as it was blended into the video."""
 
     frame: int
     source: str
@@ -58,7 +58,7 @@ def frame_pairs(source: Path, edited: Path, numbers: Sequence[int]) -> list[Fram
 def seam_crops(
     store: Store, alignment: ArtifactRef, stitched: Sequence[ArtifactRef], scores: Mapping[str, Any]
 ) -> SeamCrops | None:
-    """The crops of the frame whose seam was worst before stitching tuning; None if no frame has a seam."""
+    """The crops of the frame whose seam was worst before blending; None if no frame has a seam."""
     errors = scores["seam_error"]["per_frame"]["naive"]
     known = [index for index, error in enumerate(errors) if error is not None]
     if not known:

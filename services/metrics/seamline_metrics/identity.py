@@ -11,18 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Array = npt.NDArray[np.float64]
 Embeddings = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-
-FACE_SIZE = 256
-"""Side at which the identity network's window is cut out of an aligned face (pSp, e4e)."""
-FACE_WINDOW = (slice(35, 223), slice(32, 220))
-"""Rows and columns of the face in a 256-pixel FFHQ crop, without most hair and background."""
-INPUT_SIZE = 112
-"""Side of the identity network's input."""
 
 _BLOCK = 256
 _MIN_SIMILARITY = 1e-6
@@ -48,23 +40,6 @@ class Consistency:
     def tg_id(self) -> float:
         """Temporally global identity consistency; 1 for a single frame."""
         return float(self.overall.mean()) if self.overall.size else 1.0
-
-
-def face_window(crops: Tensor) -> Tensor:
-    """Cuts the identity network's input out of aligned crops.
-
-    Args:
-        crops: (B, 3, S, S) in [-1, 1], any S.
-
-    Returns:
-        (B, 3, 112, 112) in [-1, 1].
-    """
-    if crops.shape[-1] != FACE_SIZE:
-        crops = F.interpolate(
-            crops, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=True, align_corners=False
-        )
-    rows, columns = FACE_WINDOW
-    return F.adaptive_avg_pool2d(crops[:, :, rows, columns], INPUT_SIZE)
 
 
 def similarity(source: Embeddings, edited: Embeddings) -> Array:

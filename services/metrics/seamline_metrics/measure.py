@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seamline.networks.arcface import face_window
 from seamline_metrics.geometry import face_geometry
-from seamline_metrics.identity import as_network_input, face_window
+from seamline_metrics.identity import as_network_input
 
 Crops = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]

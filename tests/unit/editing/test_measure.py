@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from seamline.editing.measure import STEPS, Stimulus, figures, look, span
-from seamline.editing.reading import PROPORTIONS, Reader, face_window
+from seamline.editing.reading import PROPORTIONS, Reader
 from tests.fakes.bundle import tiny_bundle
 
 
@@ -70,10 +70,3 @@ def test_wider_set_eyes_have_the_larger_distance():
     wider = points.clone()
     wider[:, 42:48, 0] += 5
     assert PROPORTIONS["eye_distance"](wider) > PROPORTIONS["eye_distance"](points)
-
-
-def test_the_identity_networks_window_is_that_of_e4e():
-    pictures = torch.zeros(1, 3, 256, 256)
-    pictures[:, :, 35:223, 32:220] = 1
-    assert torch.equal(face_window(pictures), torch.ones(1, 3, 112, 112))
-    assert face_window(torch.zeros(2, 3, 64, 64)).shape == (2, 3, 112, 112)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-import torch
-from seamline_metrics.identity import INPUT_SIZE, consistency, face_window, similarity
+from seamline_metrics.identity import consistency, similarity
 
 
 def _dense(source, edited):
@@ -58,16 +57,3 @@ def test_similarity_is_the_cosine_of_each_frame():
     source = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0]])
     edited = np.array([[5.0, 0.0], [0.0, 3.0], [-1.0, -1.0]])
     np.testing.assert_allclose(similarity(source, edited), [1.0, 0.0, -1.0], atol=1e-12)
-
-
-@pytest.mark.parametrize("size", [64, 256, 512])
-def test_the_window_is_the_face_of_a_256_pixel_crop(size):
-    rows = torch.linspace(-1, 1, size).reshape(1, 1, size, 1).expand(1, 3, size, size)
-    columns = rows.transpose(2, 3)
-    down, across = face_window(rows), face_window(columns)
-    assert down.shape == (1, 3, INPUT_SIZE, INPUT_SIZE)
-    # Edges of the window, as shares of the crop: rows 35 to 223, columns 32 to 220, of 256.
-    half_pixel = 188 / 112 / 2
-    for image, first, last in ((down[0, 0, :, 50], 35, 223), (across[0, 0, 50], 32, 220)):
-        assert image[0] == pytest.approx(2 * (first + half_pixel) / 256 - 1, abs=0.02)
-        assert image[-1] == pytest.approx(2 * (last - half_pixel) / 256 - 1, abs=0.02)

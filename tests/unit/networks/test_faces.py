@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seamline.errors import InvalidInput
-from seamline.networks.arcface import ArcFace, ArcFaceConfig
+from seamline.networks.arcface import INPUT_SIZE, ArcFace, ArcFaceConfig, face_window
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
 from seamline.networks.bisenet_v2 import BiSeNetV2
 from seamline.networks.detector import (
@@ -151,3 +151,23 @@ def test_cell_centres_lie_in_the_middle_of_their_cells(height):
     x, y = cell_centres(height, 2)
     assert x.tolist() == [[2.0, 6.0]]
     assert y[-1].item() == height * STRIDE - 2
+
+
+@pytest.mark.parametrize("size", [64, 256, 512])
+def test_the_window_is_the_face_of_a_256_pixel_crop(size):
+    rows = torch.linspace(-1, 1, size).reshape(1, 1, size, 1).expand(1, 3, size, size)
+    columns = rows.transpose(2, 3)
+    down, across = face_window(rows), face_window(columns)
+    assert down.shape == (1, 3, INPUT_SIZE, INPUT_SIZE)
+    # Edges of the window, as shares of the crop: rows 35 to 223, columns 32 to 220, of 256.
+    half_pixel = 188 / 112 / 2
+    for image, first, last in ((down[0, 0, :, 50], 35, 223), (across[0, 0, 50], 32, 220)):
+        assert image[0] == pytest.approx(2 * (first + half_pixel) / 256 - 1, abs=0.02)
+        assert image[-1] == pytest.approx(2 * (last - half_pixel) / 256 - 1, abs=0.02)
+
+
+def test_the_identity_networks_window_is_that_of_e4e():
+    pictures = torch.zeros(1, 3, 256, 256)
+    pictures[:, :, 35:223, 32:220] = 1
+    assert torch.equal(face_window(pictures), torch.ones(1, 3, 112, 112))
+    assert face_window(torch.zeros(2, 3, 64, 64)).shape == (2, 3, 112, 112)

@@ -118,3 +118,11 @@ def test_a_strength_over_time_has_its_own_chart(page):
 def test_without_edited_frames_there_are_no_pictures(page):
     report = page(pairs=[], seam=None)
     assert report.count("button") == report.count("img") == 0
+
+
+def test_names_how_the_edit_was_blended(tmp_path):
+    write_report(tmp_path / "r.html", FIGURES | {"blend": "poisson"}, SCORES, [], SEAM)
+    page = (tmp_path / "r.html").read_text()
+    assert "in the video: poisson" in page
+    assert "seam, poisson" in page
+    assert "stitched</th>" not in page
