@@ -24,7 +24,7 @@ from seamline.cli.arguments import (
     check_files,
     parse_edits,
 )
-from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots
+from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, blending
 from seamline.cli.directions import directions_app
 from seamline.cli.edit import EditJob, edit_file
 from seamline.cli.edits_page import write_edits_page
@@ -70,6 +70,7 @@ def edit(
     pivots: options.PivotsOption = Pivots.E4E,
     locality: options.Locality = False,
     blend: options.BlendOption = Blending.STITCH,
+    no_stitching: options.NoStitching = False,
     preset: options.PresetOption = None,
     landmarks: options.LandmarksOption = Landmarks.BUNDLE,
     report: Annotated[
@@ -87,7 +88,7 @@ def edit(
         inversion=inversion,
         pivots=pivots,
         locality=locality,
-        blend=blend,
+        blend=blending(blend, no_stitching=no_stitching),
         preset=preset,
     )
     if asked.strengths:

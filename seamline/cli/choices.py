@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from seamline.bundles import load_bundle
 from seamline.cli.arguments import bundles_directory
+from seamline.errors import InvalidInput
 from seamline.v1.aligner_pb2 import AlignOptions, LandmarkBackend
 from seamline.v1.inverter_pb2 import InversionMethod, InvertOptions, PivotMethod
 from seamline.v1.stitcher_pb2 import Blend, StitchOptions
@@ -62,6 +63,19 @@ class Blending(StrEnum):
     def to_proto(self) -> Blend.ValueType:
         """As the stitcher's request has it."""
         return Blend.Value(f"BLEND_{self.name}")
+
+
+def blending(asked: Blending, *, no_stitching: bool) -> Blending:
+    """What --blend and --no-stitching ask for together.
+
+    Raises:
+        InvalidInput: they contradict each other.
+    """
+    if not no_stitching or asked is Blending.FEATHER:
+        return asked
+    if asked is not Blending.STITCH:
+        raise InvalidInput(f"--blend {asked} is without stitching anyway; leave --no-stitching out", field="--blend")
+    return Blending.FEATHER
 
 
 class Preset(StrEnum):

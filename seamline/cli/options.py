@@ -45,6 +45,9 @@ BlendOption = Annotated[
         help="stitch tunes the seam away, poisson blends inside the face's outline, feather and paste do neither.",
     ),
 ]
+NoStitching = Annotated[
+    bool, typer.Option("--no-stitching", help="Short for --blend feather: the edit as it is, seam and all.")
+]
 PresetOption = Annotated[
     Preset | None,
     typer.Option("--preset", help="animation: no smoothing of the face's place, three times the passes."),

@@ -1,6 +1,7 @@
 import pytest
 
-from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, Preset
+from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, Preset, blending
+from seamline.errors import InvalidInput
 from seamline.v1 import aligner_pb2, inverter_pb2, stitcher_pb2
 from tests.fakes.bundle import DEFAULTS, tiny_bundle
 
@@ -50,3 +51,11 @@ def test_an_animation_is_not_smoothed_and_takes_three_times_the_passes(tmp_path,
 def test_the_figures_name_what_was_chosen():
     choices = Choices(inversion=Inversion.E4E, pivots=Pivots.W_OPT, blend=Blending.POISSON)
     assert choices.names() == {"inversion": "e4e", "pivots": "w-opt", "blend": "poisson"}
+
+
+def test_without_stitching_the_edit_is_feathered():
+    assert blending(Blending.STITCH, no_stitching=True) is Blending.FEATHER
+    assert blending(Blending.FEATHER, no_stitching=True) is Blending.FEATHER
+    assert blending(Blending.POISSON, no_stitching=False) is Blending.POISSON
+    with pytest.raises(InvalidInput, match="leave --no-stitching out"):
+        blending(Blending.POISSON, no_stitching=True)
