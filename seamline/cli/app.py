@@ -1,4 +1,4 @@
-"""The commands: edit, preview, edits, benchmark, directions, styleclip, serve."""
+"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, serve."""
 
 import asyncio
 import signal
@@ -24,6 +24,7 @@ from seamline.cli.arguments import (
     check_files,
     parse_edits,
 )
+from seamline.cli.bundles import bundles_app
 from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, blending
 from seamline.cli.directions import directions_app
 from seamline.cli.edit import EditJob, edit_file
@@ -51,6 +52,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(bundles_app, name="bundles")
 app.add_typer(directions_app, name="directions")
 app.add_typer(styleclip_app, name="styleclip")
 
