@@ -1,8 +1,9 @@
 """Bundles: all networks of one face domain, with their sizes, digests, licences and sources."""
 
-from seamline.bundles.bundle import DEFAULT_BUNDLE, INSTALLED, Bundle, load_bundle
+from seamline.bundles.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from seamline.bundles.frozen import FrozenNetwork
 from seamline.bundles.manifest import EditSpec
+from seamline.bundles.places import INSTALLED
 from seamline.bundles.relevance import Relevance
 from seamline.bundles.writer import (
     NetworkSource,

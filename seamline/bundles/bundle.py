@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from seamline.bundles.frozen import FrozenNetwork, TorchNetwork
-from seamline.bundles.manifest import MANIFEST, PLAIN_NAME, EditSpec, NetworkEntry, Scalar, read_manifest
+from seamline.bundles.manifest import EditSpec, NetworkEntry, Scalar, manifest_path, read_manifest
+from seamline.bundles.places import find_installed
 from seamline.bundles.relevance import Relevance, convolution_channels
 from seamline.bundles.weights import frozen, load_into, read_weights
-from seamline.errors import InvalidInput, NotFound, Precondition, UnknownEdit
+from seamline.errors import InvalidInput, Precondition, UnknownEdit
 from seamline.networks import Generator
 from seamline.networks.clip import Clip
 from seamline.networks.registry import build
 
 DEFAULT_BUNDLE = "avatar-256"
-INSTALLED = Path(__file__).resolve().parents[2] / "bundles"
 
 
 def load_bundle(name: str = "", search: Path | None = None, device: str = "cpu") -> "Bundle":
@@ -29,7 +29,7 @@ def load_bundle(name: str = "", search: Path | None = None, device: str = "cpu")
 
     Args:
         name: Its directory; empty for `DEFAULT_BUNDLE`.
-        search: Directory that holds bundles; by default the repository's `bundles/`.
+        search: Directory that holds bundles; by default the repository's `bundles/`, then the user's own.
         device: Where its networks live.
 
     Returns:
@@ -37,15 +37,11 @@ def load_bundle(name: str = "", search: Path | None = None, device: str = "cpu")
 
     Raises:
         NotFound: No such bundle; the message lists those that are installed.
+        Precondition: Its networks have to be fetched first; the message says how.
         InvalidInput: Its manifest is wrong.
     """
-    name, search = name or DEFAULT_BUNDLE, search or INSTALLED
-    directory = Path(search) / name
-    if not PLAIN_NAME.fullmatch(name) or not (directory / MANIFEST).is_file():
-        installed = sorted(path.parent.name for path in Path(search).glob(f"*/{MANIFEST}"))
-        known = ", ".join(installed) or "none"
-        raise NotFound(f"no bundle {name!r} in {search}; installed: {known}", field="bundle", bundle=name)
-    digest = hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
+    directory = find_installed(name or DEFAULT_BUNDLE, search)
+    digest = hashlib.sha256(manifest_path(directory).read_bytes()).hexdigest()
     return _open(directory.resolve(), digest, device)
 
 
@@ -202,7 +198,7 @@ class Bundle:
         try:
             return build(kind, self._entry(kind).config)
         except (InvalidInput, KeyError, TypeError, ValueError) as error:
-            path = self.directory / MANIFEST
+            path = manifest_path(self.directory)
             raise InvalidInput(f"{path}: networks.{kind}.config: {error}", path=path) from error
 
     def _read(self, kind: str) -> nn.Module:

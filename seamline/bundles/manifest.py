@@ -1,4 +1,8 @@
-"""`bundle.toml`: what a bundle holds, with sizes, digests, licences and sources."""
+"""`bundle.toml`: what a bundle holds, with sizes, digests, licences and sources.
+
+Where `bundle.toml` is only a recipe (`seamline.bundles.recipe`), `installed.toml` beside it is the manifest of what
+was fetched and converted.
+"""
 
 import re
 import tomllib
@@ -10,6 +14,7 @@ from typing import Any, Literal, cast
 from seamline.errors import InvalidInput
 
 MANIFEST = "bundle.toml"
+INSTALLED_MANIFEST = "installed.toml"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PRECISIONS = ("bfloat16", "float32")
 Scalar = bool | int | float | str
@@ -57,6 +62,16 @@ class RelevanceFile(WeightFile):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Original:
+    """A file that networks were converted from, as it was fetched."""
+
+    sha256: str
+    """Hex digest of the file's bytes."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EditSpec:
     """One edit that the bundle's directions can do."""
 
@@ -72,7 +87,7 @@ class EditSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The whole of `bundle.toml`."""
+    """The whole of `bundle.toml`, or of `installed.toml`."""
 
     name: str
     version: int
@@ -85,10 +100,25 @@ class Manifest:
     edits: Mapping[str, EditSpec] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     """Hyper-parameters of the bundle per stage: tables `invert` and `stitch`."""
+    recipe: str = ""
+    """Hex digest of the `bundle.toml` that it was installed from; empty if it was not."""
+    originals: Mapping[str, Original] = field(default_factory=dict)
+    """The files that it was installed from, by name."""
+
+    def files(self) -> dict[str, WeightFile]:
+        """Its weight files by what they are: kinds of networks, "directions", "relevance"."""
+        tables = {"directions": self.directions, "relevance": self.relevance}
+        return {**self.networks, **{what: entry for what, entry in tables.items() if entry is not None}}
+
+
+def manifest_path(directory: Path) -> Path:
+    """Where a bundle's manifest is: `installed.toml` if there is one."""
+    installed = directory / INSTALLED_MANIFEST
+    return installed if installed.is_file() else directory / MANIFEST
 
 
 def read_manifest(directory: Path) -> tuple[Manifest, bytes]:
-    """Read and check `bundle.toml`.
+    """Read and check a bundle's manifest.
 
     Returns:
         The manifest and the bytes that it was read from.
@@ -96,7 +126,7 @@ def read_manifest(directory: Path) -> tuple[Manifest, bytes]:
     Raises:
         InvalidInput: The file cannot be read or a table is missing, unknown or of the wrong type.
     """
-    path = directory / MANIFEST
+    path = manifest_path(directory)
     try:
         content = path.read_bytes()
         return parse_manifest(tomllib.loads(content.decode())), content
@@ -117,15 +147,26 @@ def parse_manifest(table: dict[str, Any]) -> Manifest:
         networks=networks,
         directions=directions,
         relevance=relevance,
-        edits={name: _edit(name, **entry) for name, entry in table.get("edits", {}).items()},
-        defaults={stage: table.get(stage, {}) for stage in ("invert", "stitch")},
+        edits=parse_edits(table),
+        defaults=parse_defaults(table),
+        recipe=str(table.get("recipe", "")),
+        originals={name: Original(**entry) for name, entry in table.get("originals", {}).items()},
     )
-    for what, entry in {**networks, "directions": directions, "relevance": relevance}.items():
-        if entry is not None:
-            _check_entry(what, entry)
+    for what, entry in manifest.files().items():
+        _check_entry(what, entry)
     if manifest.edits and directions is None:
         raise ValueError("has edits but no [directions] file")
     return manifest
+
+
+def parse_defaults(table: Mapping[str, Any]) -> dict[str, Mapping[str, Scalar]]:
+    """The hyper-parameters of `Manifest.defaults`."""
+    return {stage: table.get(stage, {}) for stage in ("invert", "stitch")}
+
+
+def parse_edits(table: Mapping[str, Any]) -> dict[str, EditSpec]:
+    """The edits of a table; TypeError and ValueError tell what is wrong."""
+    return {name: _edit(name, **entry) for name, entry in table.get("edits", {}).items()}
 
 
 def _edit(name: str, *, description: str, min: float, max: float, attribute: str) -> EditSpec:
@@ -150,6 +191,8 @@ def _check_entry(what: str, entry: WeightFile) -> None:
 def format_manifest(manifest: Manifest) -> str:
     """Write a manifest as TOML; `parse_manifest` reads it back to an equal one."""
     lines = [f"{key} = {_value(getattr(manifest, key))}" for key in ("name", "version", "resolution")]
+    if manifest.recipe:
+        lines.append(f"recipe = {_value(manifest.recipe)}")
     for stage, table in manifest.defaults.items():
         if table:
             lines += _table(stage, table)
@@ -164,6 +207,8 @@ def format_manifest(manifest: Manifest) -> str:
     for edit in manifest.edits.values():
         fields = {"description": edit.description, "min": edit.min_strength, "max": edit.max_strength}
         lines += _table(f"edits.{edit.name}", fields | {"attribute": edit.attribute})
+    for name, original in manifest.originals.items():
+        lines += _table(f"originals.{_value(name)}", asdict(original))
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,6 @@ from typing import Literal
 from torch import Tensor, nn
 
 from seamline.bundles.manifest import (
-    MANIFEST,
     ConfigValue,
     EditSpec,
     Manifest,
@@ -16,6 +15,7 @@ from seamline.bundles.manifest import (
     RelevanceFile,
     Scalar,
     format_manifest,
+    manifest_path,
     read_manifest,
 )
 from seamline.bundles.relevance import FILE, Relevance
@@ -121,6 +121,7 @@ def put_defaults(directory: Path, stage: Literal["invert", "stitch"], table: Map
 
 def _save(directory: Path, manifest: Manifest) -> None:
     # Written beside and renamed, so that a reader never sees half a manifest.
-    partial = directory / f".{MANIFEST}.partial"
+    path = manifest_path(directory)
+    partial = directory / f".{path.name}.partial"
     partial.write_text(format_manifest(manifest))
-    partial.replace(directory / MANIFEST)
+    partial.replace(path)
