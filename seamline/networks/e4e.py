@@ -32,6 +32,9 @@ class E4eConfig:
     """Residual units of every stage of the body."""
     style_width: int = 512
     """Channels inside a map-to-style block."""
+    single_code: bool = False
+    """Whether every layer gets the mean of the codes, which is one code of W: best where w was never trained to differ
+    from layer to layer."""
 
     def __post_init__(self) -> None:
         # A configuration file has lists.
@@ -107,7 +110,8 @@ class E4eEncoder(IrSeNetwork):
         pyramid.append(_enlarge(coarse, middle) + self.latlayer1(middle))
         pyramid.append(_enlarge(pyramid[1], fine) + self.latlayer2(fine))
         codes = [style(pyramid[self._level(index)]) for index, style in enumerate(self.styles)]
-        return torch.stack(codes[:1] + [codes[0] + offset for offset in codes[1:]], dim=1)
+        predicted = torch.stack(codes[:1] + [codes[0] + offset for offset in codes[1:]], dim=1)
+        return predicted.mean(1, keepdim=True).expand_as(predicted) if self.config.single_code else predicted
 
 
 def _enlarge(x: Tensor, like: Tensor) -> Tensor:
