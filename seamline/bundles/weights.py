@@ -69,8 +69,14 @@ def _checked(tensor: Tensor, what: str) -> Tensor:
     return tensor.float()
 
 
-def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, assign: bool = False) -> None:
     """Copy weights into a network of the same names and shapes.
+
+    Args:
+        module: The network.
+        tensors: Its weights by name.
+        path: The file that errors name.
+        assign: Whether the network takes these very tensors, as one on the meta device must.
 
     Raises:
         InvalidInput: A tensor is missing, unknown or of another shape; the message names file and tensor.
@@ -91,7 +97,7 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
         raise InvalidInput(
             f"{path}: tensor {unknown[0]} is unknown to the network ({len(unknown)} such)", path=path
         )
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(dict(tensors), assign=assign)
 
 
 def frozen(module: nn.Module, device: torch.device) -> nn.Module:

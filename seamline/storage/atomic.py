@@ -16,12 +16,18 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     unfinished file lies beside its target (a rename is atomic only within one file system) under a name that
     starts with a dot, which no key may.
     """
+    with atomic_path(path) as unfinished, unfinished.open("xb") as file:
+        yield file
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """`atomic_write` for what writes to a name: the file that the block makes there takes the place of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{uuid.uuid4().hex}.unfinished")
     try:
-        with unfinished.open("xb") as file:
-            yield file
-            file.flush()
+        yield unfinished
+        with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
         unfinished.replace(path)
     except BaseException:

@@ -1,0 +1,105 @@
+"""`editings/w_directions/*.npy`: the InterFaceGAN directions that Stitch it in Time ships."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from seamline.bundles.manifest import EditSpec
+from seamline.checkpoints.formats.format import Format
+from seamline.checkpoints.formats.pinned import REMEDY
+from seamline.checkpoints.network_file import Converted
+from seamline.checkpoints.reading import read_checkpoint
+from seamline.errors import InvalidInput, NotFound
+
+LICENCE: Final = "MIT (rotemtzaban/STIT)"
+SUFFIXES: Final = (".npy", ".pt")
+FACTOR: Final = 0.5
+"""Upstream moves codes by half of the strength that it is given."""
+STRONGEST: Final = 20.0
+"""Where upstream's default range of strengths ends; its examples stay within 8."""
+
+_DESCRIPTIONS: Final = {
+    "age": "Look older, or younger",
+    "eye_distance": "Distance between the eyes",
+    "eye_eyebrow_distance": "Distance between eyes and eyebrows",
+    "eye_ratio": "Shape of the eyes: their height to their width",
+    "eyes_open": "Open the eyes, or close them",
+    "gender": "Look more masculine, or more feminine",
+    "lip_ratio": "Fullness of the lips: their height to their width",
+    "mouth_open": "Open the mouth, or close it",
+    "mouth_ratio": "Width of the mouth",
+    "nose_mouth_distance": "Distance between nose and mouth",
+    "nose_ratio": "Shape of the nose: its length to its width",
+    "nose_tip": "Height of the nose's tip",
+    "pitch": "Nod: turn the head up or down",
+    "roll": "Tilt the head to a side",
+    "smile": "Smile more, or less",
+    "yaw": "Turn the head to a side",
+}
+
+STIT_EDITS: Final = tuple(
+    EditSpec(name=name, description=text, min_strength=-STRONGEST, max_strength=STRONGEST, attribute=name)
+    for name, text in _DESCRIPTIONS.items()
+)
+"""What a bundle with these directions can do; strengths are upstream's `--edit_range`."""
+
+
+def _convert(paths: Sequence[Path]) -> Converted:
+    files = _files(paths)
+    tensors = {name: _direction(path) for name, path in files.items()}
+    first = next(iter(tensors))
+    for name, direction in tensors.items():
+        if direction.shape != tensors[first].shape:
+            found, wanted = tuple(direction.shape), tuple(tensors[first].shape)
+            raise InvalidInput(
+                f"{files[name]}: has shape {found}, {files[first].name} has {wanted}; {REMEDY}", path=files[name]
+            )
+    return Converted(kind="directions", tensors=tensors, licence=LICENCE, source="STIT, editings/w_directions")
+
+
+def _files(paths: Sequence[Path]) -> dict[str, Path]:
+    """The files by the name of the edit; a folder must hold all of them."""
+    if len(paths) == 1 and paths[0].is_dir():
+        held = {path.stem: path for path in sorted(paths[0].iterdir()) if path.suffix in SUFFIXES}
+        if missing := sorted(set(_DESCRIPTIONS) - set(held)):
+            raise NotFound(f"{paths[0]}: has no {missing[0]}.npy; {REMEDY}", path=paths[0])
+        return {name: held[name] for name in _DESCRIPTIONS}
+    for path in paths:
+        if path.stem not in _DESCRIPTIONS:
+            known = ", ".join(_DESCRIPTIONS)
+            raise InvalidInput(f"{path}: {path.stem} is no direction of STIT; it has: {known}", path=path)
+    files = {path.stem: path for path in paths}
+    if len(files) < len(paths):
+        raise InvalidInput("a direction is given twice; give one file for each", field="files")
+    return files
+
+
+def _direction(path: Path) -> Tensor:
+    """(L, w_dim) for a strength of 1.
+
+    Upstream broadcasts the first entry of the file: of (1, L, w_dim) that is the direction, of (L, w_dim) its first
+    row, which the rows of the published files all are.
+    """
+    try:
+        values = torch.as_tensor(read_checkpoint(path))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"{path}: is no array of numbers ({error}); {REMEDY}", path=path) from error
+    shape = tuple(values.shape)
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] != 1) or 0 in shape:
+        raise InvalidInput(f"{path}: has shape {shape}, wanted (1, codes, w_dim), as (1, 18, 512); {REMEDY}", path=path)
+    if not values.is_floating_point() or not bool(values.isfinite().all()):
+        raise InvalidInput(f"{path}: holds NaN, infinity or no fractions; {REMEDY}", path=path)
+    return (values[0].double() * FACTOR).float().expand(shape[-2:]).clone()
+
+
+FORMAT: Final = Format(
+    name="stit-directions",
+    inputs=("NAME.npy of each direction, or the folder editings/w_directions that holds them all",),
+    repeated=True,
+    description="InterFaceGAN directions of Stitch it in Time; a strength means what it means there",
+    licence=LICENCE,
+    convert=_convert,
+)
