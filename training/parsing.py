@@ -116,7 +116,7 @@ def parse(network: nn.Module, images: np.ndarray) -> np.ndarray:
     """Classes (N, S, S) of crops (N, S, S, 3) uint8."""
     network = cast(BiSeNet, network)
     parts = [
-        F.avg_pool2d(network(network.normalize(enlarge(to_tensor(part)))), ENLARGED).argmax(1)
+        F.avg_pool2d(network(enlarge(to_tensor(part))), ENLARGED).argmax(1)
         for part in np.array_split(images, max(1, len(images) // 4))
     ]
     return torch.cat(parts).to(torch.uint8).numpy()

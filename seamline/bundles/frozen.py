@@ -1,6 +1,5 @@
 """Networks that nothing tunes, behind one call."""
 
-from collections.abc import Callable
 from typing import Protocol, cast
 
 import torch
@@ -28,7 +27,6 @@ class TorchNetwork:
 
     def __init__(self, module: nn.Module, device: torch.device, precision: str) -> None:
         self._module, self._device = module, device
-        self._normalize = cast(Callable[[Tensor], Tensor] | None, getattr(module, "normalize", None))
         self._autocast = precision == "bfloat16" and has_fast_bfloat16(device)
 
     @torch.inference_mode()
@@ -41,8 +39,6 @@ class TorchNetwork:
 
     def _placed(self, tensor: Tensor) -> Tensor:
         tensor = tensor.to(self._device)
-        if self._normalize is not None:
-            tensor = self._normalize(tensor)
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 

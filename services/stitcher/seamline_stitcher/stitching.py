@@ -24,7 +24,7 @@ from seamline_stitcher.masks import Masks, feathered, parse, scaled
 from seamline_stitcher.plan import Plan, opened
 from seamline_stitcher.stitching_tuning import Goal, stitch
 
-VERSION = 2
+VERSION = 3
 BATCH = 8
 """Frames that are drawn or parsed together."""
 
