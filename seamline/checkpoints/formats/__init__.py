@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from seamline.checkpoints.formats import ir_se50
+from seamline.checkpoints.formats import clip, hyperstyle, ir_se50, latent_transformer, stit_directions, styleclip
 from seamline.checkpoints.formats.format import Format
 
-FORMATS: Final[Mapping[str, Format]] = {each.name: each for each in (ir_se50.FORMAT,)}
+_MODULES: Final = (ir_se50, hyperstyle, clip, styleclip, stit_directions, latent_transformer)
+
+FORMATS: Final[Mapping[str, Format]] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
 
 __all__ = ["FORMATS", "Format"]

@@ -113,9 +113,7 @@ def _tokenizer(files: ClipFiles, size: int) -> bytes:
     return clip_tokenizer.tokenizer_json(files.pairs, vocabulary, pairs)
 
 
-def _config(
-    path: Path, sizes: Mapping[str, int], heads: Mapping[str, int], tokenizer: bytes
-) -> dict[str, ConfigValue]:
+def _config(path: Path, sizes: Mapping[str, int], heads: Mapping[str, int], tokenizer: bytes) -> dict[str, ConfigValue]:
     reader = read_tokenizer(tokenizer)
     end, known = reader.token_to_id(clip_tokenizer.END), reader.get_vocab_size()
     if end is None or known > sizes["vocabulary"]:

@@ -72,9 +72,7 @@ def tokenizer_json(path: Path, vocabulary: Mapping[str, int], pairs: Pairs) -> b
 
     try:
         ends = [(token, vocabulary[token]) for token in (END, START)]
-        reader = Tokenizer(
-            models.BPE(vocab=dict(vocabulary), merges=pairs, unk_token=END, end_of_word_suffix=WORD_END)
-        )
+        reader = Tokenizer(models.BPE(vocab=dict(vocabulary), merges=pairs, unk_token=END, end_of_word_suffix=WORD_END))
     except Exception as error:  # the library raises nothing narrower
         raise InvalidInput(f"{path}: its pairs do not fit the vocabulary ({error}); {REMEDY}", path=path) from error
     reader.normalizer = normalizers.Sequence(

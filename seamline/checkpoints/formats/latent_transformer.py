@@ -16,14 +16,15 @@ from seamline.checkpoints.reading import read_checkpoint
 from seamline.errors import InvalidInput
 from seamline.networks.latent_transformer import from_public
 
-LICENCE: Final = "Limited BSD-style of InterDigital R&D France, non-commercial research"
-CELEBA: Final = (
+LICENCE: Final = "of InterDigitalInc/latent-transformer, as its LICENSE.txt says"
+_CELEBA: Final = (
     "5_o_clock_shadow arched_eyebrows attractive bags_under_eyes bald bangs big_lips big_nose black_hair blond_hair "
     "blurry brown_hair bushy_eyebrows chubby double_chin eyeglasses goatee gray_hair heavy_makeup high_cheekbones "
     "male mouth_slightly_open mustache narrow_eyes no_beard oval_face pale_skin pointy_nose receding_hairline "
     "rosy_cheeks sideburns smiling straight_hair wavy_hair wearing_earrings wearing_hat wearing_lipstick "
     "wearing_necklace wearing_necktie young"
-).split()
+)
+CELEBA: Final = tuple(_CELEBA.split())
 """CelebA's attributes, by the number in the files' names."""
 EDITS: Final = {"male": ("gender", 1), "mouth_slightly_open": ("mouth_open", 1), "smiling": ("smile", 1)} | {
     "young": ("age", -1)
