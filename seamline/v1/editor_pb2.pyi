@@ -33,6 +33,7 @@ class EditVideoRequest(_message.Message):
     ALIGN_FIELD_NUMBER: _builtins.int
     INVERT_FIELD_NUMBER: _builtins.int
     STITCH_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     """Name of an installed bundle; empty for the default."""
     @_builtins.property
@@ -41,7 +42,7 @@ class EditVideoRequest(_message.Message):
 
     @_builtins.property
     def edits(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Edit]:
-        """At least one."""
+        """At least one, unless there is a style."""
 
     @_builtins.property
     def align(self) -> _aligner_pb2.AlignOptions: ...
@@ -49,6 +50,10 @@ class EditVideoRequest(_message.Message):
     def invert(self) -> _inverter_pb2.InvertOptions: ...
     @_builtins.property
     def stitch(self) -> _stitcher_pb2.StitchOptions: ...
+    @_builtins.property
+    def style(self) -> _media_pb2.TextStyle:
+        """Learned by the inverter between inverting and stitching; left out for none."""
+
     def __init__(
         self,
         *,
@@ -58,10 +63,11 @@ class EditVideoRequest(_message.Message):
         align: _aligner_pb2.AlignOptions | None = ...,
         invert: _inverter_pb2.InvertOptions | None = ...,
         stitch: _stitcher_pb2.StitchOptions | None = ...,
+        style: _media_pb2.TextStyle | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "stitch", b"stitch", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "edits", b"edits", "invert", b"invert", "stitch", b"stitch", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "edits", b"edits", "invert", b"invert", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -147,6 +153,7 @@ class EditVideoResult(_message.Message):
     STAGE_SECONDS_FIELD_NUMBER: _builtins.int
     STEP_SECONDS_FIELD_NUMBER: _builtins.int
     BUNDLE_FIELD_NUMBER: _builtins.int
+    RESTYLE_FIGURES_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     """The bundle that was used."""
     @_builtins.property
@@ -156,7 +163,9 @@ class EditVideoResult(_message.Message):
     @_builtins.property
     def alignment(self) -> _media_pb2.ArtifactRef: ...
     @_builtins.property
-    def inversion(self) -> _media_pb2.ArtifactRef: ...
+    def inversion(self) -> _media_pb2.ArtifactRef:
+        """What was stitched: with a style, that of restyle_figures."""
+
     @_builtins.property
     def stitched(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.ArtifactRef]: ...
     @_builtins.property
@@ -167,11 +176,15 @@ class EditVideoResult(_message.Message):
     def scores(self) -> _metrics_pb2.ScoreResult: ...
     @_builtins.property
     def stage_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Wall seconds of each stage in this call: align, invert, stitch, score, mux."""
+        """Wall seconds of each stage in this call: align, invert, restyle where there is a style, stitch, score, mux."""
 
     @_builtins.property
     def step_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Wall seconds of each step, keyed "stage.step", summed over parallel ranges."""
+
+    @_builtins.property
+    def restyle_figures(self) -> _inverter_pb2.RestyleResult:
+        """Only with a style."""
 
     def __init__(
         self,
@@ -186,10 +199,11 @@ class EditVideoResult(_message.Message):
         stage_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         step_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         bundle: _builtins.str = ...,
+        restyle_figures: _inverter_pb2.RestyleResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "edited", b"edited", "inversion", b"inversion", "inversion_figures", b"inversion_figures", "scores", b"scores", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "edited", b"edited", "inversion", b"inversion", "inversion_figures", b"inversion_figures", "restyle_figures", b"restyle_figures", "scores", b"scores", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "bundle", b"bundle", "edited", b"edited", "inversion", b"inversion", "inversion_figures", b"inversion_figures", "scores", b"scores", "stage_seconds", b"stage_seconds", "step_seconds", b"step_seconds", "stitched", b"stitched", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "bundle", b"bundle", "edited", b"edited", "inversion", b"inversion", "inversion_figures", b"inversion_figures", "restyle_figures", b"restyle_figures", "scores", b"scores", "stage_seconds", b"stage_seconds", "step_seconds", b"step_seconds", "stitched", b"stitched", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,6 +219,7 @@ class PreviewVideoRequest(_message.Message):
     FRAME_COUNT_FIELD_NUMBER: _builtins.int
     ALIGN_FIELD_NUMBER: _builtins.int
     INVERT_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     frame_count: _builtins.int
     """Frames to show, 0 for 3."""
@@ -212,12 +227,16 @@ class PreviewVideoRequest(_message.Message):
     def video(self) -> _media_pb2.ArtifactRef: ...
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Variant]:
-        """At least one."""
+        """At least one; with a style, a variant may be without edits."""
 
     @_builtins.property
     def align(self) -> _aligner_pb2.AlignOptions: ...
     @_builtins.property
     def invert(self) -> _inverter_pb2.InvertOptions: ...
+    @_builtins.property
+    def style(self) -> _media_pb2.TextStyle:
+        """Of all variants; left out for none."""
+
     def __init__(
         self,
         *,
@@ -227,10 +246,11 @@ class PreviewVideoRequest(_message.Message):
         frame_count: _builtins.int = ...,
         align: _aligner_pb2.AlignOptions | None = ...,
         invert: _inverter_pb2.InvertOptions | None = ...,
+        style: _media_pb2.TextStyle | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "style", b"style", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "frame_count", b"frame_count", "invert", b"invert", "variants", b"variants", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "frame_count", b"frame_count", "invert", b"invert", "style", b"style", "variants", b"variants", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,7 +340,7 @@ class PreviewVideoResult(_message.Message):
     def frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def stage_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Wall seconds of each stage in this call: align, invert, preview."""
+        """Wall seconds of each stage in this call: align, invert, restyle where there is a style, preview."""
 
     @_builtins.property
     def step_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
@@ -368,9 +388,12 @@ class ListEditsResponse(_message.Message):
     EDITS_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     INVERSIONS_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     text: _builtins.bool
     """Whether edits by text are possible."""
+    style: _builtins.bool
+    """Whether styles by text are possible."""
     @_builtins.property
     def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___EditInfo]: ...
     @_builtins.property
@@ -384,10 +407,11 @@ class ListEditsResponse(_message.Message):
         edits: _abc.Iterable[Global___EditInfo] | None = ...,
         text: _builtins.bool = ...,
         inversions: _abc.Iterable[_inverter_pb2.InversionMethod.ValueType] | None = ...,
+        style: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "edits", b"edits", "inversions", b"inversions", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "edits", b"edits", "inversions", b"inversions", "style", b"style", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,14 +62,14 @@ class EditorServiceServicer:
         Cancelling it cancels the stages.
 
         Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
-        edit is unknown or its strength is out of the range that ListEdits gives.
+        edit is unknown or its strength is out of the range that ListEdits gives, or a style's texts cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewVideo(self, request, context):
-        """Aligns and inverts, as EditVideo would with the same options, and draws what some edits would look like, without
+        """Aligns, inverts and restyles, as EditVideo would with the same options, and draws what some edits would look like, without
         tuning any frame. Streams the stages' Progress, then exactly one PreviewVideoResult. Fails as EditVideo does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

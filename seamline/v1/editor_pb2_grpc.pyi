@@ -39,10 +39,10 @@ class EditorServiceStub:
     Cancelling it cancels the stages.
 
     Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
-    edit is unknown or its strength is out of the range that ListEdits gives.
+    edit is unknown or its strength is out of the range that ListEdits gives, or a style's texts cannot be read.
     """
     PreviewVideo: _grpc.UnaryStreamMultiCallable[_editor_pb2.PreviewVideoRequest, _editor_pb2.PreviewVideoResponse]
-    """Aligns and inverts, as EditVideo would with the same options, and draws what some edits would look like, without
+    """Aligns, inverts and restyles, as EditVideo would with the same options, and draws what some edits would look like, without
     tuning any frame. Streams the stages' Progress, then exactly one PreviewVideoResult. Fails as EditVideo does.
     """
     ListEdits: _grpc.UnaryUnaryMultiCallable[_editor_pb2.ListEditsRequest, _editor_pb2.ListEditsResponse]
@@ -59,10 +59,10 @@ class EditorServiceAsyncStub(EditorServiceStub):
     Cancelling it cancels the stages.
 
     Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
-    edit is unknown or its strength is out of the range that ListEdits gives.
+    edit is unknown or its strength is out of the range that ListEdits gives, or a style's texts cannot be read.
     """
     PreviewVideo: _aio.UnaryStreamMultiCallable[_editor_pb2.PreviewVideoRequest, _editor_pb2.PreviewVideoResponse]  # type: ignore[assignment]
-    """Aligns and inverts, as EditVideo would with the same options, and draws what some edits would look like, without
+    """Aligns, inverts and restyles, as EditVideo would with the same options, and draws what some edits would look like, without
     tuning any frame. Streams the stages' Progress, then exactly one PreviewVideoResult. Fails as EditVideo does.
     """
     ListEdits: _aio.UnaryUnaryMultiCallable[_editor_pb2.ListEditsRequest, _editor_pb2.ListEditsResponse]  # type: ignore[assignment]
@@ -82,7 +82,7 @@ class EditorServiceServicer(metaclass=_abc_1.ABCMeta):
         Cancelling it cancels the stages.
 
         Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
-        edit is unknown or its strength is out of the range that ListEdits gives.
+        edit is unknown or its strength is out of the range that ListEdits gives, or a style's texts cannot be read.
         """
 
     @_abc_1.abstractmethod
@@ -91,7 +91,7 @@ class EditorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _editor_pb2.PreviewVideoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_editor_pb2.PreviewVideoResponse], _abc.AsyncIterator[_editor_pb2.PreviewVideoResponse]]:
-        """Aligns and inverts, as EditVideo would with the same options, and draws what some edits would look like, without
+        """Aligns, inverts and restyles, as EditVideo would with the same options, and draws what some edits would look like, without
         tuning any frame. Streams the stages' Progress, then exactly one PreviewVideoResult. Fails as EditVideo does.
         """
 

@@ -216,3 +216,143 @@ class InvertResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvertResult: _TypeAlias = InvertResult  # noqa: Y015
+
+@_typing.final
+class RestyleOptions(_message.Message):
+    """How a style is learned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_STEPS_FIELD_NUMBER: _builtins.int
+    LEARNING_RATE_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    max_steps: _builtins.int
+    """Upper bound of optimiser steps. Default: 120."""
+    learning_rate: _builtins.float
+    """Adam's learning rate. Default: 0.002."""
+    layers: _builtins.int
+    """Convolutions that a step may change, those of most effect on the target; default: half of them."""
+    def __init__(
+        self,
+        *,
+        max_steps: _builtins.int | None = ...,
+        learning_rate: _builtins.float | None = ...,
+        layers: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_layers", b"_layers", "_learning_rate", b"_learning_rate", "_max_steps", b"_max_steps", "layers", b"layers", "learning_rate", b"learning_rate", "max_steps", b"max_steps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layers", b"_layers", "_learning_rate", b"_learning_rate", "_max_steps", b"_max_steps", "layers", b"layers", "learning_rate", b"learning_rate", "max_steps", b"max_steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__layers: _TypeAlias = _typing.Literal["layers"]  # noqa: Y015
+    _WhichOneofArgType__layers: _TypeAlias = _typing.Literal["_layers", b"_layers"]  # noqa: Y015
+    _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
+    _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
+    _WhichOneofReturnType__max_steps: _TypeAlias = _typing.Literal["max_steps"]  # noqa: Y015
+    _WhichOneofArgType__max_steps: _TypeAlias = _typing.Literal["_max_steps", b"_max_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__layers) -> _WhichOneofReturnType__layers | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_steps) -> _WhichOneofReturnType__max_steps | None: ...
+
+Global___RestyleOptions: _TypeAlias = RestyleOptions  # noqa: Y015
+
+@_typing.final
+class RestyleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVERSION_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.str
+    @_builtins.property
+    def inversion(self) -> _media_pb2.ArtifactRef:
+        """Of Invert, or of Restyle: styles add up."""
+
+    @_builtins.property
+    def style(self) -> _media_pb2.TextStyle: ...
+    @_builtins.property
+    def options(self) -> Global___RestyleOptions: ...
+    def __init__(
+        self,
+        *,
+        inversion: _media_pb2.ArtifactRef | None = ...,
+        bundle: _builtins.str = ...,
+        style: _media_pb2.TextStyle | None = ...,
+        options: Global___RestyleOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inversion", b"inversion", "options", b"options", "style", b"style"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "inversion", b"inversion", "options", b"options", "style", b"style"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestyleRequest: _TypeAlias = RestyleRequest  # noqa: Y015
+
+@_typing.final
+class RestyleResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> _media_pb2.Progress: ...
+    @_builtins.property
+    def result(self) -> Global___RestyleResult: ...
+    def __init__(
+        self,
+        *,
+        progress: _media_pb2.Progress | None = ...,
+        result: Global___RestyleResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___RestyleResponse: _TypeAlias = RestyleResponse  # noqa: Y015
+
+@_typing.final
+class RestyleResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVERSION_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
+    steps: _builtins.int
+    """Optimiser steps that learning it took, in whichever call."""
+    loss: _builtins.float
+    """1 - cosine between where the pictures went and where the texts go, over the last steps."""
+    @_builtins.property
+    def inversion(self) -> _media_pb2.ArtifactRef:
+        """To be stitched or previewed as any other."""
+
+    @_builtins.property
+    def style(self) -> _media_pb2.ArtifactRef:
+        """What was learned, which serves every video of the bundle."""
+
+    @_builtins.property
+    def timing(self) -> _media_pb2.Timing: ...
+    def __init__(
+        self,
+        *,
+        inversion: _media_pb2.ArtifactRef | None = ...,
+        style: _media_pb2.ArtifactRef | None = ...,
+        steps: _builtins.int = ...,
+        loss: _builtins.float = ...,
+        timing: _media_pb2.Timing | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inversion", b"inversion", "style", b"style", "timing", b"timing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inversion", b"inversion", "loss", b"loss", "steps", b"steps", "style", b"style", "timing", b"timing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestyleResult: _TypeAlias = RestyleResult  # noqa: Y015

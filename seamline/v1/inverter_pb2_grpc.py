@@ -40,6 +40,11 @@ class InverterServiceStub:
                 request_serializer=seamline_dot_v1_dot_inverter__pb2.InvertRequest.SerializeToString,
                 response_deserializer=seamline_dot_v1_dot_inverter__pb2.InvertResponse.FromString,
                 _registered_method=True)
+        self.Restyle = channel.unary_stream(
+                '/seamline.v1.InverterService/Restyle',
+                request_serializer=seamline_dot_v1_dot_inverter__pb2.RestyleRequest.SerializeToString,
+                response_deserializer=seamline_dot_v1_dot_inverter__pb2.RestyleResponse.FromString,
+                _registered_method=True)
 
 
 class InverterServiceServicer:
@@ -59,6 +64,21 @@ class InverterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Restyle(self, request, context):
+        """Streams Progress, then exactly one RestyleResult: an inversion with the same pivots, whose generators draw the
+        faces in a style. The style is learned once for a bundle and two texts, whatever the video, by tuning the bundle's
+        generator; what that changes in its weights is added to each track's own. A repeated call returns or resumes
+        earlier work; a cancelled one stops within one optimiser step.
+
+        INVALID_ARGUMENT: a text is empty, too long, of words that the bundle's CLIP has never met, or the same as the
+        other; the strength or an option is out of range; or the tuning diverged. NOT_FOUND: the inversion or the bundle
+        does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the inversion was made
+        with another bundle, or the bundle has no CLIP. UNAVAILABLE: the object store cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InverterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -66,6 +86,11 @@ def add_InverterServiceServicer_to_server(servicer, server):
                     servicer.Invert,
                     request_deserializer=seamline_dot_v1_dot_inverter__pb2.InvertRequest.FromString,
                     response_serializer=seamline_dot_v1_dot_inverter__pb2.InvertResponse.SerializeToString,
+            ),
+            'Restyle': grpc.unary_stream_rpc_method_handler(
+                    servicer.Restyle,
+                    request_deserializer=seamline_dot_v1_dot_inverter__pb2.RestyleRequest.FromString,
+                    response_serializer=seamline_dot_v1_dot_inverter__pb2.RestyleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +121,33 @@ class InverterService:
             '/seamline.v1.InverterService/Invert',
             seamline_dot_v1_dot_inverter__pb2.InvertRequest.SerializeToString,
             seamline_dot_v1_dot_inverter__pb2.InvertResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restyle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/seamline.v1.InverterService/Restyle',
+            seamline_dot_v1_dot_inverter__pb2.RestyleRequest.SerializeToString,
+            seamline_dot_v1_dot_inverter__pb2.RestyleResponse.FromString,
             options,
             channel_credentials,
             insecure,

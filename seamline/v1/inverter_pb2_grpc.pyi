@@ -42,6 +42,17 @@ class InverterServiceStub:
     bundle does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the
     alignment was made with another bundle, or the bundle has no hypernetwork. UNAVAILABLE: the object store cannot be reached.
     """
+    Restyle: _grpc.UnaryStreamMultiCallable[_inverter_pb2.RestyleRequest, _inverter_pb2.RestyleResponse]
+    """Streams Progress, then exactly one RestyleResult: an inversion with the same pivots, whose generators draw the
+    faces in a style. The style is learned once for a bundle and two texts, whatever the video, by tuning the bundle's
+    generator; what that changes in its weights is added to each track's own. A repeated call returns or resumes
+    earlier work; a cancelled one stops within one optimiser step.
+
+    INVALID_ARGUMENT: a text is empty, too long, of words that the bundle's CLIP has never met, or the same as the
+    other; the strength or an option is out of range; or the tuning diverged. NOT_FOUND: the inversion or the bundle
+    does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the inversion was made
+    with another bundle, or the bundle has no CLIP. UNAVAILABLE: the object store cannot be reached.
+    """
 
 @_typing.type_check_only
 class InverterServiceAsyncStub(InverterServiceStub):
@@ -56,6 +67,17 @@ class InverterServiceAsyncStub(InverterServiceStub):
     INVALID_ARGUMENT: the request is malformed or an option is out of range. NOT_FOUND: the alignment or the
     bundle does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the
     alignment was made with another bundle, or the bundle has no hypernetwork. UNAVAILABLE: the object store cannot be reached.
+    """
+    Restyle: _aio.UnaryStreamMultiCallable[_inverter_pb2.RestyleRequest, _inverter_pb2.RestyleResponse]  # type: ignore[assignment]
+    """Streams Progress, then exactly one RestyleResult: an inversion with the same pivots, whose generators draw the
+    faces in a style. The style is learned once for a bundle and two texts, whatever the video, by tuning the bundle's
+    generator; what that changes in its weights is added to each track's own. A repeated call returns or resumes
+    earlier work; a cancelled one stops within one optimiser step.
+
+    INVALID_ARGUMENT: a text is empty, too long, of words that the bundle's CLIP has never met, or the same as the
+    other; the strength or an option is out of range; or the tuning diverged. NOT_FOUND: the inversion or the bundle
+    does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the inversion was made
+    with another bundle, or the bundle has no CLIP. UNAVAILABLE: the object store cannot be reached.
     """
 
 class InverterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -74,6 +96,23 @@ class InverterServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the request is malformed or an option is out of range. NOT_FOUND: the alignment or the
         bundle does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the
         alignment was made with another bundle, or the bundle has no hypernetwork. UNAVAILABLE: the object store cannot be reached.
+        """
+
+    @_abc_1.abstractmethod
+    def Restyle(
+        self,
+        request: _inverter_pb2.RestyleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_inverter_pb2.RestyleResponse], _abc.AsyncIterator[_inverter_pb2.RestyleResponse]]:
+        """Streams Progress, then exactly one RestyleResult: an inversion with the same pivots, whose generators draw the
+        faces in a style. The style is learned once for a bundle and two texts, whatever the video, by tuning the bundle's
+        generator; what that changes in its weights is added to each track's own. A repeated call returns or resumes
+        earlier work; a cancelled one stops within one optimiser step.
+
+        INVALID_ARGUMENT: a text is empty, too long, of words that the bundle's CLIP has never met, or the same as the
+        other; the strength or an option is out of range; or the tuning diverged. NOT_FOUND: the inversion or the bundle
+        does not exist. DATA_LOSS: an object's bytes do not have its digest. FAILED_PRECONDITION: the inversion was made
+        with another bundle, or the bundle has no CLIP. UNAVAILABLE: the object store cannot be reached.
         """
 
 def add_InverterServiceServicer_to_server(servicer: InverterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

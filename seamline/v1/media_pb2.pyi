@@ -194,7 +194,7 @@ class Progress(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     FIGURES_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """align, invert, stitch, score or mux."""
+    """align, invert, restyle, stitch, preview, score or mux."""
     step: _builtins.str
     """The step inside the stage, for instance "detect" or "pti"."""
     done: _builtins.int
@@ -364,6 +364,40 @@ class TextEdit(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__beta) -> _WhichOneofReturnType__beta | None: ...
 
 Global___TextEdit: _TypeAlias = TextEdit  # noqa: Y015
+
+@_typing.final
+class TextStyle(_message.Message):
+    """A look that the generator itself learns from two texts, in the manner of StyleGAN-NADA (Gal et al. 2022): what no
+    direction reaches, as the generator never drew it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEUTRAL_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    neutral: _builtins.str
+    """What the faces are, for instance "face"; up to 200 characters, as is the target."""
+    target: _builtins.str
+    """What they become, for instance "old man with grey hair"."""
+    strength: _builtins.float
+    """How much of it, 0 to 2. Default: 1, as it was learned."""
+    def __init__(
+        self,
+        *,
+        neutral: _builtins.str = ...,
+        target: _builtins.str = ...,
+        strength: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "strength", b"strength"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "neutral", b"neutral", "strength", b"strength", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+
+Global___TextStyle: _TypeAlias = TextStyle  # noqa: Y015
 
 @_typing.final
 class Variant(_message.Message):

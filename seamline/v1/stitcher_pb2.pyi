@@ -113,7 +113,7 @@ class StitchRequest(_message.Message):
     def inversion(self) -> _media_pb2.ArtifactRef: ...
     @_builtins.property
     def edits(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Edit]:
-        """Applied together. A name comes once."""
+        """Applied together. A name comes once. At least one, unless the inversion is in a style."""
 
     @_builtins.property
     def range(self) -> _media_pb2.FrameRange: ...
