@@ -19,6 +19,7 @@ from seamline.bundles.weights import frozen, load_into, read_weights
 from seamline.errors import InvalidInput, Precondition, UnknownEdit
 from seamline.networks import Generator
 from seamline.networks.clip import Clip
+from seamline.networks.e4e import LATENT_AVG
 from seamline.networks.registry import build
 
 DEFAULT_BUNDLE = "avatar-256"
@@ -115,7 +116,10 @@ class Bundle:
 
     @cached_property
     def latent_avg(self) -> Tensor:
-        """The average code (num_ws, w_dim), to which the encoder's codes are added."""
+        """The average code (num_ws, w_dim), to which the encoder's codes are added: its own, or the generator's."""
+        own = getattr(self.module("e4e"), LATENT_AVG, None) if self.has("e4e") else None
+        if own is not None:
+            return cast(Tensor, own).clone()
         average = cast(Generator, self.module("generator")).mapping.w_avg
         return average.expand(self.num_ws, -1).clone()
 
@@ -133,14 +137,10 @@ class Bundle:
         shape = (self.num_ws, self.w_dim)
         for name in self.edits:
             if name not in tensors:
-                raise InvalidInput(
-                    f"{path}: tensor {name} is missing; the manifest lists it as an edit", path=path
-                )
+                raise InvalidInput(f"{path}: tensor {name} is missing; the manifest lists it as an edit", path=path)
             if tensors[name].shape != shape:
                 found = tuple(tensors[name].shape)
-                raise InvalidInput(
-                    f"{path}: tensor {name} has shape {found}, the generator needs {shape}", path=path
-                )
+                raise InvalidInput(f"{path}: tensor {name} has shape {found}, the generator needs {shape}", path=path)
         return {name: tensors[name].to(self.device) for name in self.edits}
 
     @cached_property

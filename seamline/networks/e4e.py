@@ -12,6 +12,7 @@ from seamline.networks.fully_connected import FullyConnected
 from seamline.networks.ir_se import IrSeNetwork, Units
 from seamline.networks.shapes import expect_shape
 
+LATENT_AVG = "latent_avg"
 COARSE_STYLES = 3
 MIDDLE_STYLES = 7
 
@@ -35,6 +36,8 @@ class E4eConfig:
     single_code: bool = False
     """Whether every layer gets the mean of the codes, which is one code of W: best where w was never trained to differ
     from layer to layer."""
+    own_average: bool = False
+    """Whether it brings the average code that its codes are added to, where that is not the generator's own."""
 
     def __post_init__(self) -> None:
         # A configuration file has lists.
@@ -88,6 +91,8 @@ class E4eEncoder(IrSeNetwork):
         )
         self.latlayer1 = nn.Conv2d(config.width * 4, top, 1)
         self.latlayer2 = nn.Conv2d(config.width * 2, top, 1)
+        if config.own_average:
+            self.register_buffer(LATENT_AVG, torch.zeros(config.num_ws, config.w_dim))
 
     @staticmethod
     def _level(style: int) -> int:
@@ -101,7 +106,7 @@ class E4eEncoder(IrSeNetwork):
             images: (B, 3, S, S) in [-1, 1], S the config's input_size.
 
         Returns:
-            (B, num_ws, w_dim) in float32, to be added to the average code.
+            (B, num_ws, w_dim) in float32, to be added to the average code: its own `latent_avg`, if it has one.
         """
         size = self.config.input_size
         expect_shape(images, (None, 3, size, size), "encoder input (batch, rgb, height, width)")

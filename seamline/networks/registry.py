@@ -12,10 +12,12 @@ from seamline.networks.bisenet_v2 import BiSeNetV2
 from seamline.networks.clip import Clip, ClipConfig
 from seamline.networks.detector import FaceDetector, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig, E4eEncoder
+from seamline.networks.fan import Fan, FanConfig
 from seamline.networks.hyperstyle import HyperStyle, HyperStyleConfig
 from seamline.networks.landmarks import LandmarkConfig, LandmarkNetwork
 from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
 from seamline.networks.lpips import Lpips, LpipsConfig
+from seamline.networks.s3fd import S3fd, S3fdConfig
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 
 
@@ -39,6 +41,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "perceptual": Kind(Lpips, LpipsConfig),
     "landmarks": Kind(LandmarkNetwork, LandmarkConfig),
     "detector": Kind(FaceDetector, FaceDetectorConfig),
+    "s3fd": Kind(S3fd, S3fdConfig),
+    "fan4": Kind(Fan, FanConfig),
     "attributes": Kind(AttributeNetwork, AttributesConfig),
     "clip": Kind(Clip, ClipConfig),
     "latent_transformer": Kind(LatentTransformer, LatentTransformerConfig),

@@ -65,7 +65,7 @@ def checked(
     Raises:
         InvalidInput: A key is missing or unknown, a value is no tensor, has another shape, NaN or infinity.
     """
-    found = table(path, found, "the state dict")
+    found = _with_counters(table(path, found, "the state dict"), wanted)
     for key, shape in wanted.items():
         if key not in found:
             raise InvalidInput(f"{path}: key {key} is missing; {REMEDY}", path=path)
@@ -74,6 +74,12 @@ def checked(
     if unknown:
         raise InvalidInput(f"{path}: key {unknown[0]} is unknown ({len(unknown)} such); {REMEDY}", path=path)
     return {key: _float32(found[key]) for key in wanted}
+
+
+def _with_counters(found: Mapping[str, Any], wanted: Mapping[str, torch.Size]) -> dict[str, Any]:
+    """Files from before torch 0.4.1 have no counters of batches, which nothing reads."""
+    counters = {key: torch.tensor(0) for key in wanted if key.endswith(".num_batches_tracked")}
+    return {**counters, **found}
 
 
 def _check(path: Path, key: str, value: Any, shape: torch.Size) -> None:
