@@ -156,7 +156,7 @@ class HyperStyle(nn.Module):
         self.conv1 = nn.Conv2d(6, config.width, 7, 2, 3, bias=False)
         with torch.no_grad():
             # What is still wrong decides how far a pass should go: half of the filters begin with the difference.
-            self.conv1.weight[::2, 3:] = -self.conv1.weight[::2, :3]
+            self.conv1.weight[::2, 3:].copy_(self.conv1.weight[::2, :3]).mul_(-1)
         self.bn1 = nn.BatchNorm2d(config.width)
         self.relu = PRelu(config.width)
         self.body = nn.Sequential(*_stack(config.width, config.units))
