@@ -86,6 +86,7 @@ class InvertOptions(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     PIVOTS_FIELD_NUMBER: _builtins.int
     LOCALITY_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
     max_passes: _builtins.int
     """Upper bound of passes over a track's frames."""
     learning_rate: _builtins.float
@@ -96,6 +97,8 @@ class InvertOptions(_message.Message):
     pivots: Global___PivotMethod.ValueType
     locality: _builtins.bool
     """Whether PTI holds the generator in place away from the pivots, with PTI's own weights. STIT does not."""
+    algorithm: _media_pb2.Algorithm.ValueType
+    """With STIT, unset fields take its settings instead of the bundle's."""
     def __init__(
         self,
         *,
@@ -105,10 +108,11 @@ class InvertOptions(_message.Message):
         method: Global___InversionMethod.ValueType = ...,
         pivots: Global___PivotMethod.ValueType = ...,
         locality: _builtins.bool | None = ...,
+        algorithm: _media_pb2.Algorithm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "method", b"method", "pivots", b"pivots", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "algorithm", b"algorithm", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "method", b"method", "pivots", b"pivots", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015

@@ -19,6 +19,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Algorithm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlgorithmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Algorithm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALGORITHM_UNSPECIFIED: _Algorithm.ValueType  # 0
+    """The bundle's own."""
+    ALGORITHM_DEFAULT: _Algorithm.ValueType  # 1
+    """The same, said outright."""
+    ALGORITHM_STIT: _Algorithm.ValueType  # 2
+    """That of Stitch it in Time (Tzaban et al. 2022), to measure others against: one frame per update in the video's order,
+    its learning rates, step counts, number format, encoder input and paste-back.
+    """
+
+class Algorithm(_Algorithm, metaclass=_AlgorithmEnumTypeWrapper):
+    """Whose way of tuning a stage takes where the request sets nothing itself."""
+
+ALGORITHM_UNSPECIFIED: Algorithm.ValueType  # 0
+"""The bundle's own."""
+ALGORITHM_DEFAULT: Algorithm.ValueType  # 1
+"""The same, said outright."""
+ALGORITHM_STIT: Algorithm.ValueType  # 2
+"""That of Stitch it in Time (Tzaban et al. 2022), to measure others against: one frame per update in the video's order,
+its learning rates, step counts, number format, encoder input and paste-back.
+"""
+Global___Algorithm: _TypeAlias = Algorithm  # noqa: Y015
+
 class _EditMethod:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015

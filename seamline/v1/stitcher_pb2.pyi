@@ -62,6 +62,7 @@ class StitchOptions(_message.Message):
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     TARGET_BORDER_LOSS_FIELD_NUMBER: _builtins.int
     BLEND_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
     max_steps: _builtins.int
     """Upper bound of optimiser steps per frame."""
     learning_rate: _builtins.float
@@ -69,6 +70,8 @@ class StitchOptions(_message.Message):
     target_border_loss: _builtins.float
     """A frame stops when its border loss falls to this. 0 runs every step."""
     blend: Global___Blend.ValueType
+    algorithm: _media_pb2.Algorithm.ValueType
+    """With STIT, unset fields take its settings instead of the bundle's."""
     def __init__(
         self,
         *,
@@ -76,10 +79,11 @@ class StitchOptions(_message.Message):
         learning_rate: _builtins.float | None = ...,
         target_border_loss: _builtins.float | None = ...,
         blend: Global___Blend.ValueType = ...,
+        algorithm: _media_pb2.Algorithm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_max_steps", b"_max_steps", "_target_border_loss", b"_target_border_loss", "learning_rate", b"learning_rate", "max_steps", b"max_steps", "target_border_loss", b"target_border_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_max_steps", b"_max_steps", "_target_border_loss", b"_target_border_loss", "blend", b"blend", "learning_rate", b"learning_rate", "max_steps", b"max_steps", "target_border_loss", b"target_border_loss"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_max_steps", b"_max_steps", "_target_border_loss", b"_target_border_loss", "algorithm", b"algorithm", "blend", b"blend", "learning_rate", b"learning_rate", "max_steps", b"max_steps", "target_border_loss", b"target_border_loss"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
