@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seamline.editing.style import Style
 from seamline.errors import InvalidInput
 from seamline.networks import Generator
 from seamline.storage.artifact import Artifact
@@ -41,6 +42,16 @@ class Inversion:
         """Digest that names it in the recipes of later stages."""
         return self.artifact.ref.sha256
 
+    @property
+    def tracks(self) -> list[int]:
+        """Numbers of the tracks that were inverted."""
+        return [track["id"] for track in self.artifact.meta["tracks"]]
+
+    @property
+    def styles(self) -> tuple[Style, ...]:
+        """The styles that the generators draw in, beyond the video's own."""
+        return tuple(Style(**style) for style in self.artifact.meta.get("styles", ()))
+
     def pivots(self, track: int) -> tuple[NDArray[np.int32], Tensor]:
         """Numbers of a track's visible frames (n,), ascending, and their codes (n, L, w_dim)."""
         tensors = safetensors.torch.load(self.artifact.read_part(pivots_part(track)))
@@ -72,9 +83,10 @@ def encode_pivots(frames: NDArray[np.int32], pivots: Tensor) -> bytes:
     return _encode({"frames": torch.from_numpy(frames), "pivots": pivots})
 
 
-def encode_generator(generator: Generator) -> bytes:
-    """What `Inversion.tune` reads: in float16, which moves no pixel by more than half a grey level."""
-    return _encode({name: weight.half() for name, weight in generator.synthesis.named_parameters()})
+def encode_generator(generator: Generator, *, exact: bool = False) -> bytes:
+    """What `Inversion.tune` reads: in float16, which moves no pixel by more than half a grey level, or as it is."""
+    weights = generator.synthesis.named_parameters()
+    return _encode({name: weight if exact else weight.half() for name, weight in weights})
 
 
 def _encode(tensors: Mapping[str, Tensor]) -> bytes:

@@ -52,9 +52,7 @@ def check_text(text: Text, bundle: Bundle, field: str) -> None:
     if not 0 <= text.beta <= 1:
         raise InvalidInput(f"{field}.beta must be from 0 to 1, got {text.beta:g}", field=f"{field}.beta")
     bundle.relevance  # noqa: B018  whether there is one comes before what the words are
-    clip = _clip(bundle)
-    for name in ("neutral", "target"):
-        _check_words(getattr(text, name), clip, f"{field}.{name}")
+    check_words(bundle, text.neutral, text.target, field)
     try:
         style_direction(bundle, text)
     except InvalidInput as error:
@@ -84,7 +82,7 @@ def style_direction(bundle: Bundle, text: Text) -> list[Tensor]:
 @lru_cache(maxsize=64)
 def _style_direction(bundle: Bundle, text: Text) -> tuple[Tensor, ...]:
     relevance = bundle.relevance
-    wanted = text_direction(_clip(bundle), text.neutral, text.target)
+    wanted = text_direction(clip_of(bundle), text.neutral, text.target)
     steps = channel_steps(relevance.embeddings, wanted, text.beta) * relevance.std
     generator = cast(Generator, bundle.module("generator"))
     convolutions = iter(steps.split(convolution_channels(generator)))
@@ -101,7 +99,7 @@ def text_direction(clip: Clip, neutral: str, target: str) -> Tensor:
     Raises:
         InvalidInput: Nowhere.
     """
-    here, there = (_embedding(clip, text) for text in (neutral, target))
+    here, there = (text_embedding(clip, text) for text in (neutral, target))
     if torch.allclose(here, there, atol=1e-6):
         raise InvalidInput(f"{neutral!r} and {target!r} mean the same; ask for something else", field="target")
     return F.normalize(there - here, dim=0)
@@ -137,18 +135,37 @@ def _suggested(relevance: Tensor) -> float:
     return floor(last / step) * step
 
 
-def _embedding(clip: Clip, text: str) -> Tensor:
+@torch.no_grad()
+def text_embedding(clip: Clip, text: str) -> Tensor:
     """The mean (D,) of a text's embeddings in all prompts, of unit length."""
     return F.normalize(clip.encode_texts([template.format(text) for template in TEMPLATES]).mean(0), dim=0)
 
 
-def _clip(bundle: Bundle) -> Clip:
+def clip_of(bundle: Bundle) -> Clip:
+    """The bundle's CLIP, ready to read texts.
+
+    Raises:
+        Precondition: What reads them is not installed.
+    """
     try:
         return cast(Clip, bundle.module("clip"))
     except ImportError as error:
         raise Precondition(
             f"text edits need the package {error.name}: pip install 'seamline[text]' where the services run"
         ) from error
+
+
+def check_words(bundle: Bundle, neutral: str, target: str, field: str) -> Clip:
+    """Check that the bundle's CLIP, which is returned, can read both texts.
+
+    Raises:
+        InvalidInput: A text is empty, too long or of unknown words; `field` says which.
+        Precondition: As `clip_of`.
+    """
+    clip = clip_of(bundle)
+    _check_words(neutral, clip, f"{field}.neutral")
+    _check_words(target, clip, f"{field}.target")
+    return clip
 
 
 def _check_words(text: str, clip: Clip, field: str) -> None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from seamline.errors import InvalidInput
-from seamline.tuning import settings
+from seamline.tuning import Algorithm, settings
 from seamline.v1.inverter_pb2 import (
     INVERSION_METHOD_ENCODER,
     INVERSION_METHOD_HYPERSTYLE,
@@ -60,6 +60,8 @@ class InversionConfig:
     """Counts with PTI; its number format counts always."""
     search: SearchConfig = field(default_factory=SearchConfig)
     """Counts with optimised pivots."""
+    algorithm: Algorithm = Algorithm.DEFAULT
+    """STIT's also feeds the encoder as STIT does, and keeps the tuned weights in float32."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -73,6 +75,8 @@ class InversionConfig:
             counting["tuning"] = asdict(self.tuning)
         if self.pivots is PivotSource.OPTIMIZED:
             counting["search"] = asdict(self.search)
+        if self.algorithm is Algorithm.STIT:
+            counting["algorithm"] = self.algorithm.value
         return counting
 
 
@@ -81,12 +85,14 @@ def inversion_config(table: Mapping[str, Any], options: InvertOptions) -> Invers
 
     Args:
         table: the bundle's table for the stage: `method`, `pivots` and `locality`, and the fields of
-            `TuningConfig` and `SearchConfig`.
+            `TuningConfig` and `SearchConfig`. With STIT's algorithm it does not count.
         options: the request's.
 
     Raises:
         InvalidInput: the table has another name, or a value is unknown or out of range.
     """
+    algorithm = Algorithm.of(options.algorithm)
+    table = algorithm.table(table)
     names = {one.name for one in fields(SearchConfig)}
     search = {name: value for name, value in table.items() if name in names}
     tuning = {name: value for name, value in table.items() if name not in names | {"method", "pivots", "locality"}}
@@ -99,6 +105,7 @@ def inversion_config(table: Mapping[str, Any], options: InvertOptions) -> Invers
         pivots=_chosen(PivotSource, PIVOT_SOURCES, options.pivots, table, "pivots"),
         tuning=replace(settings(TuningConfig, tuning, asked), locality=LocalityConfig() if locality else None),
         search=SearchConfig(**search),
+        algorithm=algorithm,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from seamline.networks import Generator
 from seamline.tuning import Precision, batch_order, check_range, compute, to_images, with_fast_layout
 from seamline_inverter.locality import LocalityConfig, locality_loss
+from seamline_inverter.tuned_state import restore_tuned, tuned_state
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """Distance of two batches of images (B, 3, R, R) in [-1, 1]: (B,), differentiable in the first."""
@@ -126,26 +127,14 @@ class PivotalTuning:
 
     def state(self) -> dict[str, Tensor]:
         """Weights and optimiser state, by name, as `restore` takes them."""
-        tensors = {f"weight/{name}": tensor for name, tensor in self._parameters()}
-        for name, parameter in self._parameters():
-            for key, tensor in self._optimizer.state[parameter].items():
-                tensors[f"{key}/{name}"] = tensor
-        return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        return tuned_state(self._parameters(), self._optimizer)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Takes up where the tuning that gave `state` was."""
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        with torch.no_grad():
-            for name, parameter in self._parameters():
-                parameter.copy_(state[f"weight/{name}"])
-                moments = {key: state[f"{key}/{name}"] for key in keys}
-                self._optimizer.state[parameter] = {
-                    key: tensor if key == "step" else torch.empty_like(parameter).copy_(tensor)
-                    for key, tensor in moments.items()
-                }
+        restore_tuned(self._parameters(), self._optimizer, state)
 
-    def _parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        return self.generator.synthesis.named_parameters()
+    def _parameters(self) -> dict[str, torch.nn.Parameter]:
+        return dict(self.generator.synthesis.named_parameters())
 
     def _updates(self) -> int:
         """Optimiser steps taken so far."""

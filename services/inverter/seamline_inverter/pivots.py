@@ -11,7 +11,7 @@ from seamline.bundles import Bundle
 from seamline.job import Job, Step
 from seamline.networks import Generator
 from seamline.networks.e4e import E4eEncoder
-from seamline.tuning import compute, to_images
+from seamline.tuning import Algorithm, compute, to_images
 from seamline_inverter.checkpoint import Checkpoint
 from seamline_inverter.code_search import search
 from seamline_inverter.crops import TrackCrops
@@ -42,7 +42,7 @@ class PivotFinder:
 
     def _encode(self, images: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            found = encode(self._bundle, images)
+            found = encode(self._bundle, images, self._config.algorithm)
         if self._config.method is Method.HYPERSTYLE:  # which takes codes of W: they leave edits most room
             found = self._expanded(found.mean(1))
         psnr = drawn_psnr(self._generator, found, images, self._config)
@@ -74,7 +74,7 @@ class PivotFinder:
             step.advance(len(images), loss=loss)
 
         with torch.no_grad():
-            start = encode(self._bundle, images).mean(1)
+            start = encode(self._bundle, images, config.algorithm).mean(1)
         perceptual = self._bundle.module("perceptual")
         w = search(self._generator, perceptual, images, start, config.search, config.tuning.precision, on_step)
         step.advance((config.search.pivot_steps - taken) * len(images))
@@ -100,9 +100,14 @@ def drawn_psnr(generator: Generator, codes: Tensor, images: Tensor, config: Inve
     return psnr_db((drawn - images).square().mean((1, 2, 3)))
 
 
-def encode(bundle: Bundle, images: Tensor) -> Tensor:
-    """Codes (N, L, w_dim) of images (N, 3, R, R): e4e's offsets from the average code."""
+def encode(bundle: Bundle, images: Tensor, algorithm: Algorithm = Algorithm.DEFAULT) -> Tensor:
+    """Codes (N, L, w_dim) of images (N, 3, R, R): e4e's offsets from the average code.
+
+    Larger images are averaged to the encoder's size; STIT's algorithm samples them instead (bilinearly, without
+    anti-aliasing), as the original does.
+    """
     size = cast(E4eEncoder, bundle.module("e4e")).config.input_size
     if images.shape[-1] != size:
-        images = F.interpolate(images, (size, size), mode="area")
+        mode = "bilinear" if algorithm is Algorithm.STIT else "area"
+        images = F.interpolate(images, (size, size), mode=mode)
     return bundle.infer("e4e", images) + bundle.latent_avg

@@ -1,19 +1,30 @@
-"""Between the contract and `invert`."""
+"""Between the contract and what the inverter does."""
 
 from collections.abc import AsyncIterator
 
 import grpc
 
-from seamline.bundles import load_bundle
+from seamline.bundles import Bundle, load_bundle
+from seamline.editing.style import planned_style
 from seamline.job import Job
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
-from seamline.v1.inverter_pb2 import InvertRequest, InvertResponse, InvertResult
+from seamline.tuning import settings
+from seamline.v1.inverter_pb2 import (
+    InvertRequest,
+    InvertResponse,
+    InvertResult,
+    RestyleRequest,
+    RestyleResponse,
+    RestyleResult,
+)
 from seamline.v1.inverter_pb2_grpc import InverterServiceServicer
 from seamline.v1.media_pb2 import Progress, Timing
 from seamline_inverter.config import InverterConfig
 from seamline_inverter.inversion import Inverted, invert
 from seamline_inverter.options import inversion_config
+from seamline_inverter.restyle import restyle
+from seamline_inverter.style_adaptation import StyleConfig
 
 
 class InverterServicer(InverterServiceServicer):
@@ -30,12 +41,36 @@ class InverterServicer(InverterServiceServicer):
         """Inverts one alignment."""
 
         def work(job: Job) -> InvertResult:
-            bundle = load_bundle(request.bundle, self._config.bundles_path, self._config.device)
+            bundle = self._bundle(request.bundle)
             config = inversion_config(bundle.defaults["invert"], request.options)
             return _result(invert(self._store, bundle, request.alignment, config, job), job)
 
         async for event in run_stage(context, "invert", work, self._executor):
             yield (InvertResponse(progress=event) if isinstance(event, Progress) else InvertResponse(result=event))
+
+    async def Restyle(  # noqa: N802
+        self, request: RestyleRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[RestyleResponse]:
+        """Puts one inversion into a style."""
+
+        def work(job: Job) -> RestyleResult:
+            bundle = self._bundle(request.bundle)
+            style = planned_style(request.style, bundle)
+            config = settings(StyleConfig, {}, request.options)
+            restyled = restyle(self._store, bundle, request.inversion, style, config, job)
+            return RestyleResult(
+                inversion=restyled.ref,
+                style=restyled.learned.ref,
+                steps=restyled.learned.steps,
+                loss=restyled.learned.loss,
+                timing=Timing(step_seconds=job.seconds),
+            )
+
+        async for event in run_stage(context, "restyle", work, self._executor):
+            yield (RestyleResponse(progress=event) if isinstance(event, Progress) else RestyleResponse(result=event))
+
+    def _bundle(self, name: str) -> Bundle:
+        return load_bundle(name, self._config.bundles_path, self._config.device)
 
 
 def _result(inverted: Inverted, job: Job) -> InvertResult:

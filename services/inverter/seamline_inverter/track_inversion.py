@@ -18,7 +18,7 @@ from seamline.networks import Generator
 from seamline.networks.hyperstyle import PASSES
 from seamline.storage.artifact import ArtifactWriter, Recipe
 from seamline.storage.store import Store
-from seamline.tuning import check_finite, to_images, with_fast_layout
+from seamline.tuning import Algorithm, check_finite, to_images, with_fast_layout
 from seamline_inverter.checkpoint import Checkpoint
 from seamline_inverter.course import Course
 from seamline_inverter.crops import TrackCrops
@@ -79,7 +79,8 @@ class TrackInversion:
                     make = self._tune if self._config.method is Method.PTI else self._predict
                     figures = make(generator, pivots, pivot_psnr_db, crops)
                     with self._job.step("write"):
-                        self._writer.put_part(name, encode_generator(generator), asdict(figures))
+                        exact = self._config.algorithm is Algorithm.STIT
+                        self._writer.put_part(name, encode_generator(generator, exact=exact), asdict(figures))
                         self._tuned.clear()
         return self._figures()
 
