@@ -39,15 +39,15 @@ class Plan:
             "masks": asdict(self.masks),
         }
 
-    def check(self, aligned: Alignment) -> None:
-        """Raises InvalidInput if there is no edit, or the range is empty or outside the video."""
+    def check(self, aligned: Alignment, inverted: Inversion) -> None:
+        """Raises InvalidInput if there is neither edit nor style, or the range is empty or outside the video."""
         start, end = self.frames
         if not 0 <= start < end <= aligned.frame_count:
             raise InvalidInput(
                 f"the range {start} to {end} must hold frames of the video, which has {aligned.frame_count}",
                 field="range",
             )
-        if not self.edits:
+        if not self.edits and not inverted.styles:
             raise InvalidInput("there is no edit; name at least one", field="edits")
 
 

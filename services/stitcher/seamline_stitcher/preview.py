@@ -153,7 +153,7 @@ class _Preview:
                     step.advance(len(part))
                 columns[1:, places] = np.concatenate(drawn).reshape(len(variants), len(places), size, size, 3)
         with self._job.step("sheet"):
-            return contact_sheet([["source"], *(_title(variant) for variant in variants)], list(columns))
+            return contact_sheet([["source"], *(self._title(variant) for variant in variants)], list(columns))
 
     def _generator(self, track: int) -> Generator:
         tuned = self._inverted.tune(self._bundle.generator(), track)
@@ -182,10 +182,11 @@ class _Preview:
         with torch.no_grad(), compute(self._bundle.device, "bfloat16"):
             return to_pixels(generator.synthesis_from_styles(edited.styles_in(generator)))
 
-
-def _title(variant: Variant) -> list[str]:
-    # The sheet's font has no arrow.
-    return [f"{edit.label.replace('→', '>')} {_strength(edit)}" for edit in variant] or ["no edit"]
+    def _title(self, variant: Variant) -> list[str]:
+        styles = [f"style {style.label} {style.strength:+g}" for style in self._inverted.styles]
+        edits = [f"{edit.label} {_strength(edit)}" for edit in variant]
+        # The sheet's font has no arrow.
+        return [line.replace("→", ">") for line in (*styles, *edits)] or ["no edit"]
 
 
 def _strength(edit: PlannedEdit) -> str:

@@ -74,13 +74,13 @@ def stitch_range(
         job: told of progress, and asked whether to go on.
 
     Raises:
-        InvalidInput: there is no edit, or the range is empty or outside the video.
+        InvalidInput: there is neither edit nor style, or the range is empty or outside the video.
         Precondition: alignment, inversion and bundle do not belong together.
         NotFound, DigestMismatch, StoreUnavailable: as `Artifact.open`.
         Cancelled: as `Job.check`.
     """
     aligned, inverted = opened(store, bundle, alignment, inversion)
-    plan.check(aligned)
+    plan.check(aligned, inverted)
     recipe = Recipe(
         stage="stitch",
         version=VERSION,
