@@ -17,6 +17,7 @@ def abilities(bundle: Bundle) -> ListEditsResponse:
         edits=[_info(bundle, edit) for edit in bundle.edits.values()],
         text=bundle.has("clip") and bundle.manifest.relevance is not None,
         inversions=inversions,
+        style=bundle.has("clip"),
     )
 
 

@@ -12,7 +12,7 @@ from seamline.v1 import editor_pb2
 from seamline.v1.aligner_pb2 import AlignOptions
 from seamline.v1.editor_pb2_grpc import EditorServiceStub
 from seamline.v1.inverter_pb2 import InvertOptions
-from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress, Variant
+from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress, TextStyle, Variant
 from seamline.v1.stitcher_pb2 import StitchOptions
 
 Edits = Mapping[str, float] | Sequence[Edit]
@@ -59,6 +59,7 @@ class Client:
         align: AlignOptions | None = None,
         invert: InvertOptions | None = None,
         stitch: StitchOptions | None = None,
+        style: TextStyle | None = None,
         timeout: float | None = None,
     ) -> AsyncGenerator[Progress | editor_pb2.EditVideoResult, None]:
         """Yields the stages' Progress, then the EditVideoResult; closing the iterator cancels the edit.
@@ -66,9 +67,10 @@ class Client:
         Args:
             video: the source, already in the object store.
             edits: strength of each edit by name, as `list_edits` gives them; or messages, for strengths over time,
-                texts and methods.
+                texts and methods. With a style there may be none.
             bundle: name of an installed bundle; empty for the default.
             align, invert, stitch: options of the stages; None for the defaults.
+            style: what the generator learns from two texts; None for nothing.
             timeout: seconds for the whole edit; None for as long as it takes.
 
         Raises:
@@ -81,6 +83,7 @@ class Client:
             align=align,
             invert=invert,
             stitch=stitch,
+            style=style,
         )
         return call_stage(self._stub.EditVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
 
@@ -93,6 +96,7 @@ class Client:
         bundle: str = "",
         align: AlignOptions | None = None,
         invert: InvertOptions | None = None,
+        style: TextStyle | None = None,
         timeout: float | None = None,
     ) -> AsyncGenerator[Progress | editor_pb2.PreviewVideoResult, None]:
         """Yields the stages' Progress, then the PreviewVideoResult, whose sheet shows what edits would look like.
@@ -101,7 +105,7 @@ class Client:
             video: the source, already in the object store.
             variants: the sheet's columns, after the source's.
             frame_count: its rows; 0 for 3.
-            bundle, align, invert, timeout: as in `edit_video`, which then need not align and invert again.
+            bundle, align, invert, style, timeout: as in `edit_video`, which then need not align and invert again.
 
         Raises:
             SeamlineError: what a stage raised, of the same type.
@@ -113,6 +117,7 @@ class Client:
             frame_count=frame_count,
             align=align,
             invert=invert,
+            style=style,
         )
         return call_stage(self._stub.PreviewVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
 

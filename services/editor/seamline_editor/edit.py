@@ -48,20 +48,16 @@ class EditRun(Run):
         Raises:
             SeamlineError: what a stage raised.
         """
-        stages = (
-            ("align", self._align),
-            ("invert", self._invert),
-            ("stitch", self._stitch),
-            ("score", self._score),
-            ("mux", self._mux),
-        )
+        stages = [*self._beginning, ("stitch", self._stitch), ("score", self._score), ("mux", self._mux)]
         async with aclosing(self._run(stages)) as progress:
             async for event in progress:
                 yield event
         self._result.alignment.CopyFrom(self._aligned.alignment)
         self._result.video.CopyFrom(self._aligned.video)
-        self._result.inversion.CopyFrom(self._inverted.inversion)
+        self._result.inversion.CopyFrom(self._inversion)
         self._result.inversion_figures.CopyFrom(self._inverted)
+        if self._style:
+            self._result.restyle_figures.CopyFrom(self._restyled)
         yield self._result
 
     async def _stitch(self) -> Events:
@@ -81,7 +77,7 @@ class EditRun(Run):
     def _stitch_request(self, frames: FrameRange) -> StitchRequest:
         return StitchRequest(
             alignment=self._aligned.alignment,
-            inversion=self._inverted.inversion,
+            inversion=self._inversion,
             bundle=self._bundle,
             edits=self._request.edits,
             range=frames,

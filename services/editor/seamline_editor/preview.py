@@ -1,4 +1,4 @@
-"""One preview: aligned and inverted as for an edit, then drawn without tuning any frame."""
+"""One preview: aligned, inverted and restyled as for an edit, then drawn without tuning any frame."""
 
 from contextlib import aclosing
 
@@ -23,8 +23,7 @@ class PreviewRun(Run):
         Raises:
             SeamlineError: what a stage raised.
         """
-        stages = (("align", self._align), ("invert", self._invert), ("preview", self._preview))
-        async with aclosing(self._run(stages)) as progress:
+        async with aclosing(self._run([*self._beginning, ("preview", self._preview)])) as progress:
             async for event in progress:
                 yield event
         yield self._result
@@ -32,7 +31,7 @@ class PreviewRun(Run):
     async def _preview(self) -> Events:
         request = PreviewRequest(
             alignment=self._aligned.alignment,
-            inversion=self._inverted.inversion,
+            inversion=self._inversion,
             bundle=self._bundle,
             variants=self._request.variants,
             frame_count=self._request.frame_count,

@@ -3,10 +3,9 @@
 from seamline.bundles import Bundle
 from seamline.client.abilities import check_inversion
 from seamline.editing.edit import planned
+from seamline.editing.style import planned_style
 from seamline.errors import InvalidInput
 from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
-from seamline.v1.inverter_pb2 import InvertOptions
-from seamline.v1.media_pb2 import ArtifactRef
 from seamline.v1.stitcher_pb2 import Blend
 
 PREVIEW_FRAMES = 3
@@ -19,12 +18,13 @@ def check_edit(request: EditVideoRequest, bundle: Bundle) -> None:
     """Refuses an edit that would fail after minutes of work.
 
     Raises:
-        InvalidInput: there is no video or no edit, or one is given twice or contradicts itself.
+        InvalidInput: there is no video, or neither edit nor style; or one is given twice or contradicts itself, or the
+            style is not possible.
         UnknownEdit: the bundle cannot do an edit, or not that strongly.
         Precondition: the bundle has no network for what is asked.
     """
-    _check(request.video, request.invert, bundle)
-    if not request.edits:
+    _check(request, bundle)
+    if not request.edits and not request.HasField("style"):
         raise InvalidInput(f"no edit is given; bundle {bundle.name} has: {_known(bundle)}", field="edits")
     planned(request.edits, bundle)
     if request.stitch.blend not in Blend.values():
@@ -41,7 +41,7 @@ def check_preview(request: PreviewVideoRequest, bundle: Bundle) -> None:
         InvalidInput: also where there is no variant, or more pictures than `MOST_PICTURES`.
         UnknownEdit, Precondition: as `check_edit`.
     """
-    _check(request.video, request.invert, bundle)
+    _check(request, bundle)
     if not request.variants:
         raise InvalidInput(f"no variant is given; bundle {bundle.name} has: {_known(bundle)}", field="variants")
     frames = request.frame_count or PREVIEW_FRAMES
@@ -55,10 +55,12 @@ def check_preview(request: PreviewVideoRequest, bundle: Bundle) -> None:
         planned(variant.edits, bundle, f"variants[{index}].edits")
 
 
-def _check(video: ArtifactRef, invert: InvertOptions, bundle: Bundle) -> None:
-    if not video.uri:
+def _check(request: EditVideoRequest | PreviewVideoRequest, bundle: Bundle) -> None:
+    if not request.video.uri:
         raise InvalidInput("no video is given; upload it to the object store first", field="video.uri")
-    check_inversion(invert, bundle)
+    check_inversion(request.invert, bundle)
+    if request.HasField("style"):
+        planned_style(request.style, bundle)
 
 
 def _known(bundle: Bundle) -> str:

@@ -102,6 +102,7 @@ def connect(config: EditorConfig) -> Stages:
     return Stages(
         align=replicas(config.aligner, lambda channel: AlignerServiceStub(channel).Align),
         invert=replicas(config.inverter, lambda channel: InverterServiceStub(channel).Invert),
+        restyle=replicas(config.inverter, lambda channel: InverterServiceStub(channel).Restyle),
         stitch=stitch,
         preview=replicas(config.stitcher, lambda channel: StitcherServiceStub(channel).Preview),
         score=replicas(config.metrics, lambda channel: MetricsServiceStub(channel).Score),

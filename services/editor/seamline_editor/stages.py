@@ -9,8 +9,8 @@ from typing import Any
 from seamline.bundles import Bundle
 from seamline.v1.aligner_pb2 import AlignRequest, AlignResult
 from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
-from seamline.v1.inverter_pb2 import InvertRequest, InvertResult
-from seamline.v1.media_pb2 import Progress
+from seamline.v1.inverter_pb2 import InvertRequest, InvertResult, RestyleRequest, RestyleResult
+from seamline.v1.media_pb2 import ArtifactRef, Progress
 from seamline_editor.replicas import Replicas
 
 Events = AsyncGenerator[Any, None]
@@ -26,6 +26,7 @@ class Stages:
 
     align: Replicas
     invert: Replicas
+    restyle: Replicas
     stitch: Replicas
     preview: Replicas
     score: Replicas
@@ -48,12 +49,25 @@ class Run:
             result: the message that the call ends with; its seconds are filled in here.
         """
         self._video, self._align_options, self._invert_options = request.video, request.align, request.invert
+        self._style = request.style if request.HasField("style") else None
         self._bundle = bundle.name
         self._stages = stages
         self._seconds: MutableMapping[str, float] = result.stage_seconds
         self._steps: MutableMapping[str, float] = result.step_seconds
         self._aligned = AlignResult()
         self._inverted = InvertResult()
+        self._restyled = RestyleResult()
+
+    @property
+    def _beginning(self) -> list[Stage]:
+        """The stages up to the inversion that is drawn from."""
+        stages: list[Stage] = [("align", self._align), ("invert", self._invert)]
+        return [*stages, ("restyle", self._restyle)] if self._style else stages
+
+    @property
+    def _inversion(self) -> ArtifactRef:
+        """What is drawn from, once it is there."""
+        return self._restyled.inversion if self._style else self._inverted.inversion
 
     async def _run(self, stages: Sequence[Stage]) -> Events:
         """Yields the stages' Progress and notes their seconds."""
@@ -82,4 +96,12 @@ class Run:
             async for event in events:
                 if not isinstance(event, Progress):
                     self._inverted = event
+                yield event
+
+    async def _restyle(self) -> Events:
+        request = RestyleRequest(inversion=self._inverted.inversion, bundle=self._bundle, style=self._style)
+        async with aclosing(self._stages.restyle.call(request)) as events:
+            async for event in events:
+                if not isinstance(event, Progress):
+                    self._restyled = event
                 yield event
