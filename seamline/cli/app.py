@@ -23,6 +23,7 @@ from seamline.cli.arguments import (
     check_directory,
     check_files,
     parse_edits,
+    parse_style,
 )
 from seamline.cli.bundles import bundles_app
 from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, blending
@@ -68,6 +69,8 @@ def edit(
     text: options.Text = None,
     beta: options.Beta = None,
     strength: options.Strength = None,
+    style: options.Style = None,
+    style_strength: options.StyleStrength = None,
     inversion: options.InversionOption = Inversion.PTI,
     pivots: options.PivotsOption = Pivots.E4E,
     locality: options.Locality = False,
@@ -83,7 +86,7 @@ def edit(
     store: options.StoreUrl = "",
 ) -> None:
     """Edit the face in a video."""
-    asked = parse_edits(edits or [], text, beta, strength)
+    asked = parse_edits(edits or [], text, beta, strength, parse_style(style, style_strength))
     choices = Choices(
         bundle=bundle,
         landmarks=landmarks,
@@ -132,6 +135,8 @@ def preview(
     text: options.Text = None,
     beta: options.Beta = None,
     strength: options.Strength = None,
+    style: options.Style = None,
+    style_strength: options.StyleStrength = None,
     frames: Annotated[int, typer.Option("--frames", min=1, max=256, help="Frames to show, evenly spread.")] = 3,
     inversion: options.InversionOption = Inversion.PTI,
     pivots: options.PivotsOption = Pivots.E4E,
@@ -146,7 +151,7 @@ def preview(
     choices = Choices(
         bundle=bundle, landmarks=landmarks, inversion=inversion, pivots=pivots, locality=locality, preset=preset
     )
-    asked = parse_edits(edits or [], text, beta, strength)
+    asked = parse_edits(edits or [], text, beta, strength, parse_style(style, style_strength))
     job = PreviewJob(source=video, out=out, asked=asked, frames=frames, choices=choices)
     check_files(video, [out])
     check_here(editor, video, asked.variants(), choices)
@@ -169,7 +174,8 @@ def list_edits(
     listed = find_abilities(editor, bundle)
     Console().print(_edits_table(listed))
     inversions = ", ".join(way.value for way in Inversion if way.to_proto() in listed.inversions)
-    Console().print(f"\nedits by text: {'yes' if listed.text else 'no'}\ninversions: {inversions}")
+    Console().print(f"\nedits by text: {'yes' if listed.text else 'no'}\nstyles by text: {'yes' if listed.style else 'no'}")
+    Console().print(f"inversions: {inversions}")
 
 
 def _edits_table(listed: ListEditsResponse) -> Table:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from seamline.errors import InvalidInput
-from seamline.v1.media_pb2 import Edit, EditMethod, Keyframe, TextEdit
+from seamline.v1.media_pb2 import Edit, EditMethod, Keyframe, TextEdit, TextStyle
 
 METHODS = {
     "direction": EditMethod.EDIT_METHOD_DIRECTION,
@@ -35,23 +35,26 @@ class NamedEdits:
     name: str
     """Fit for a file: "age-4"."""
     edits: tuple[Edit, ...]
+    style: TextStyle | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskedEdits:
-    """Every --edit and --text of one command."""
+    """Every --edit and --text of one command, and its --style."""
 
     edits: tuple[Edit, ...]
     swept: int = 0
     """Which edit is swept, if any is."""
     strengths: tuple[float, ...] = ()
     """Of the sweep; empty without one."""
+    style: TextStyle | None = None
 
     def variants(self) -> list[NamedEdits]:
         """What to make: one, or one for every strength of the sweep."""
         if not self.strengths:
             names = [f"{_file_name(edit)}{edit.strength:+g}" for edit in self.edits]
-            return [NamedEdits(name="_".join(names), edits=self.edits)]
+            names += [_words(self.style.target)] if self.style else []
+            return [NamedEdits(name="_".join(names), edits=self.edits, style=self.style)]
         return [self._at(strength) for strength in self.strengths]
 
     def _at(self, strength: float) -> NamedEdits:
@@ -59,11 +62,15 @@ class AskedEdits:
         swept.CopyFrom(self.edits[self.swept])
         swept.strength = strength
         edits = (*self.edits[: self.swept], swept, *self.edits[self.swept + 1 :])
-        return NamedEdits(name=f"{_file_name(swept)}{strength:+g}", edits=edits)
+        return NamedEdits(name=f"{_file_name(swept)}{strength:+g}", edits=edits, style=self.style)
 
 
 def _file_name(edit: Edit) -> str:
-    return edit.name or re.sub(r"[^\w]+", "-", edit.text.target).strip("-")[:60] or "text"
+    return edit.name or _words(edit.text.target)
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[^\w]+", "-", text).strip("-")[:60] or "text"
 
 
 def parse_edits(
@@ -71,6 +78,7 @@ def parse_edits(
     text: tuple[str, str] | None = None,
     beta: float | None = None,
     strength: str | None = None,
+    style: TextStyle | None = None,
 ) -> AskedEdits:
     """Reads what --edit, --text, --beta and --strength say.
 
@@ -79,9 +87,10 @@ def parse_edits(
         text: neutral and target text.
         beta: relevance below which a channel stays, for the text.
         strength: of the text, in the same ways.
+        style: what `parse_style` read.
 
     Raises:
-        InvalidInput: one cannot be read, a name comes twice, two are swept, or there is none.
+        InvalidInput: one cannot be read, a name comes twice, two are swept, or there is neither edit nor style.
     """
     asked = [_parse_edit(typed) for typed in edits]
     if text is not None:
@@ -90,8 +99,10 @@ def parse_edits(
         raise InvalidInput(
             '--beta and --strength are for --text; give --text "face" "face with glasses" too', field="--text"
         )
-    if not asked:
-        raise InvalidInput("there is nothing to do: give --edit smile=+2, or --text and --strength", field="--edit")
+    if not asked and style is None:
+        raise InvalidInput(
+            "there is nothing to do: give --edit smile=+2, or --text and --strength, or --style", field="--edit"
+        )
     names = [edit.name for edit, _ in asked if edit.name]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InvalidInput(f"--edit {twice} is given twice; add the strengths up", field="--edit")
@@ -100,7 +111,22 @@ def parse_edits(
         swept = " and ".join(_file_name(asked[index][0]) for index, _ in sweeps)
         raise InvalidInput(f"{swept} are both swept; give one of them a single strength", field="--edit")
     swept, strengths = sweeps[0] if sweeps else (0, ())
-    return AskedEdits(edits=tuple(edit for edit, _ in asked), swept=swept, strengths=strengths)
+    return AskedEdits(edits=tuple(edit for edit, _ in asked), swept=swept, strengths=strengths, style=style)
+
+
+def parse_style(style: tuple[str, str] | None, strength: float | None) -> TextStyle | None:
+    """What --style and --style-strength say; None if they say nothing.
+
+    Raises:
+        InvalidInput: there is a strength of nothing.
+    """
+    if style is None:
+        if strength is not None:
+            raise InvalidInput(
+                '--style-strength is for --style; give --style "face" "old man with grey hair" too', field="--style"
+            )
+        return None
+    return TextStyle(neutral=style[0], target=style[1], strength=strength)
 
 
 def _parse_edit(typed: str) -> tuple[Edit, tuple[float, ...]]:

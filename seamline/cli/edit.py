@@ -58,6 +58,7 @@ async def edit_file(job: EditJob, session: Session, bars: StageBars) -> dict[str
             align=choices.align_options(),
             invert=choices.invert_options(),
             stitch=choices.stitch_options(),
+            style=job.variant.style,
         ),
     )
     return write_results(job, session, result)
@@ -66,7 +67,7 @@ async def edit_file(job: EditJob, session: Session, bars: StageBars) -> dict[str
 def write_results(job: EditJob, session: Session, result: EditVideoResult) -> dict[str, Any]:
     """Writes what an edit gave: video, figures and report. Returns the figures."""
     scores = json.loads(read_object(session.store, result.scores.scores))
-    figures = summarize(result, scores, job.variant.edits, job.choices)
+    figures = summarize(result, scores, job.variant, job.choices)
     for path in job.files:
         path.parent.mkdir(parents=True, exist_ok=True)
     fetch_object(session.store, result.edited, job.out)

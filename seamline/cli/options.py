@@ -29,6 +29,17 @@ Beta = Annotated[
 Strength = Annotated[
     str | None, typer.Option("--strength", help="Of the text; keyframes and sweeps as in --edit are possible.")
 ]
+Style = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--style",
+        metavar="NEUTRAL TARGET",
+        help='A look that the generator learns from two texts, in minutes, once for all videos: "face" "old man".',
+    ),
+]
+StyleStrength = Annotated[
+    float | None, typer.Option("--style-strength", help="How much of the style, 0 to 2; 1 if left out.")
+]
 InversionOption = Annotated[
     Inversion,
     typer.Option(

@@ -43,6 +43,7 @@ async def preview_file(job: PreviewJob, session: Session, bars: StageBars) -> Pr
             bundle=choices.bundle,
             align=choices.align_options(),
             invert=choices.invert_options(),
+            style=job.asked.style,
         ),
     )
     job.out.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from seamline.client import Client
 from seamline.client.abilities import abilities, check_inversion
 from seamline.deployment import Deployment
 from seamline.editing.edit import planned
+from seamline.editing.style import planned_style
 from seamline.errors import InvalidInput
 from seamline.storage import Store, open_store
 from seamline.v1.editor_pb2 import ListEditsResponse
@@ -46,6 +47,8 @@ def check_here(editor: str, source: Path, variants: Sequence[NamedEdits], choice
     bundle = load_bundle(choices.bundle, bundles_directory())
     for variant in variants:
         planned(variant.edits, bundle)
+        if variant.style:
+            planned_style(variant.style, bundle)
     check_inversion(choices.invert_options(), bundle)
     probe(source)
 

@@ -1,34 +1,40 @@
 """The figures of an edit, as they are written to JSON and shown on the terminal; docs/api.md lists them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
+from seamline.cli.arguments import NamedEdits
 from seamline.cli.choices import Choices
 from seamline.cli.progress import STAGES
 from seamline.v1.editor_pb2 import EditVideoResult
-from seamline.v1.media_pb2 import Edit, EditMethod
+from seamline.v1.inverter_pb2 import RestyleResult
+from seamline.v1.media_pb2 import Edit, EditMethod, TextStyle
 
 
 def summarize(
-    result: EditVideoResult, scores: Mapping[str, Any], edits: Sequence[Edit], choices: Choices
+    result: EditVideoResult, scores: Mapping[str, Any], variant: NamedEdits, choices: Choices
 ) -> dict[str, Any]:
     """The figures of one edit.
 
     Args:
         result: of the editor's call.
         scores: the content of its score object.
-        edits: in the order given.
+        variant: what was asked for.
         choices: how it was made.
     """
     video, inversion, measured = result.video, result.inversion_figures, result.scores
     effects = {effect.name: effect.mean for effect in measured.edit_effects}
-    stage_seconds = {stage: round(result.stage_seconds[stage], 3) for stage in STAGES}
+    stage_seconds = {
+        stage: round(result.stage_seconds[stage], 3) for stage in STAGES if stage in result.stage_seconds
+    }
+    edits = variant.edits
     return {
         "bundle": result.bundle,
         "edits": {label(edit): _strength(edit) for edit in edits},
         "methods": {label(edit): _method(edit) for edit in edits},
+        "style": _style(variant.style, result.restyle_figures) if variant.style else None,
         **choices.names(),
         "frames": video.frame_count,
         "edited_frames": len(scores["frames"]),
@@ -64,6 +70,12 @@ def _strength(edit: Edit) -> float | list[list[float]]:
     return [[keyframe.seconds, keyframe.strength] for keyframe in edit.keyframes] or edit.strength
 
 
+def _style(style: TextStyle, figures: RestyleResult) -> dict[str, Any]:
+    strength = style.strength if style.HasField("strength") else 1.0
+    learned = {"steps": figures.steps, "loss": figures.loss}
+    return {"neutral": style.neutral, "target": style.target, "strength": strength, **learned}
+
+
 def _method(edit: Edit) -> str:
     if edit.HasField("text"):
         return "text"
@@ -81,6 +93,8 @@ def figures_table(figures: Mapping[str, Any]) -> Table:
     table.add_row("TL-ID, TG-ID", f"{figures['tl_id']:.4f}, {figures['tg_id']:.4f} (1 is ideal)")
     table.add_row("inversion", f"{figures['inversion_psnr_db']:.1f} dB by {figures['inversion']}")
     table.add_row("seam", f"{seam['naive']:.4f} pasted back, {seam['stitched']:.4f} by {figures['blend']}")
+    if style := figures["style"]:
+        table.add_row("style", f"{style['neutral']} → {style['target']}, {style['strength']:g} of it")
     for name, effect in figures["edit_effects"].items():
         table.add_row(f"{name} moved", f"{effect:+.2f} deviations the way asked")
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in figures["stage_seconds"].items())

@@ -103,7 +103,7 @@ def _rows(shown: Sequence[Shown], links: Sequence[str]) -> list[Row]:
                 for heading in HEADINGS
             ],
             link=link.rpartition(".")[0] + ".html",
-            note=edits_title(each.figures["edits"]),
+            note=edits_title(each.figures),
         )
         for each, values, distance, link in zip(shown, figures, distances, links, strict=True)
     ]

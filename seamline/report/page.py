@@ -40,7 +40,7 @@ def write_report(
     """
     page = render(
         "report.html.j2",
-        title=edits_title(figures["edits"]),
+        title=edits_title(figures),
         figures=figures,
         charts=_charts(figures, scores),
         plot=chart,
@@ -51,9 +51,14 @@ def write_report(
     path.write_text(page, encoding="utf-8")
 
 
-def edits_title(edits: Mapping[str, Any]) -> str:
-    """Says what was asked for, from the figures' edits: a strength each, or [seconds, strength] of its keyframes."""
-    return ", ".join(f"{name} {_strength_text(strength)}" for name, strength in edits.items())
+def edits_title(figures: Mapping[str, Any]) -> str:
+    """Says what was asked for, from the figures' edits (a strength each, or [seconds, strength] of its keyframes) and
+    their style.
+    """
+    asked = [f"{name} {_strength_text(strength)}" for name, strength in figures["edits"].items()]
+    if style := figures["style"]:
+        asked.append(f"style {style['neutral']} → {style['target']} {style['strength']:+g}")
+    return ", ".join(asked)
 
 
 def _strength_text(strength: float | Sequence[Sequence[float]]) -> str:
