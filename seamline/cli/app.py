@@ -174,8 +174,8 @@ def list_edits(
     listed = find_abilities(editor, bundle)
     Console().print(_edits_table(listed))
     inversions = ", ".join(way.value for way in Inversion if way.to_proto() in listed.inversions)
-    Console().print(f"\nedits by text: {'yes' if listed.text else 'no'}\nstyles by text: {'yes' if listed.style else 'no'}")
-    Console().print(f"inversions: {inversions}")
+    text, style = ("yes" if possible else "no" for possible in (listed.text, listed.style))
+    Console().print(f"\nedits by text: {text}\nstyles by text: {style}\ninversions: {inversions}")
 
 
 def _edits_table(listed: ListEditsResponse) -> Table:

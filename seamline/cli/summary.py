@@ -26,9 +26,7 @@ def summarize(
     """
     video, inversion, measured = result.video, result.inversion_figures, result.scores
     effects = {effect.name: effect.mean for effect in measured.edit_effects}
-    stage_seconds = {
-        stage: round(result.stage_seconds[stage], 3) for stage in STAGES if stage in result.stage_seconds
-    }
+    stage_seconds = {stage: round(result.stage_seconds[stage], 3) for stage in STAGES if stage in result.stage_seconds}
     edits = variant.edits
     return {
         "bundle": result.bundle,
