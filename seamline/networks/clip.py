@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -75,28 +74,6 @@ class Clip(nn.Module):
         self.model = _build(config)
         self.register_buffer("tokenizer", torch.zeros(config.tokenizer_bytes, dtype=torch.uint8))
         self._reader: Tokenizer | None = None
-
-    @classmethod
-    def from_directory(cls, directory: Path) -> "Clip":
-        """Read a checkpoint in the format of `transformers`, such as the public openai/clip-vit-base-patch32.
-
-        Args:
-            directory: Holds config.json, the weights and tokenizer.json.
-
-        Raises:
-            InvalidInput: A file is missing or not of a CLIP.
-        """
-        from transformers import CLIPModel
-
-        try:
-            content = (directory / TOKENIZER_FILE).read_bytes()
-            model = CLIPModel.from_pretrained(directory, local_files_only=True)
-            clip = cls(_config_of(model.config, content))
-        except (OSError, ValueError) as error:
-            raise InvalidInput(f"{directory}: no CLIP in transformers' format ({error})", path=directory) from error
-        clip.model.load_state_dict(model.state_dict())
-        clip.tokenizer.copy_(as_bytes(content))
-        return clip.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """Same as `encode_images`, which is what a frozen network runs."""
@@ -227,36 +204,16 @@ def _build(config: ClipConfig) -> "CLIPModel":
         "pad_token_id": config.end_token,
         "eos_token_id": config.end_token,
     }
-    return CLIPModel(
+    model = CLIPModel(
         CLIPConfig(
             vision_config=tower("vision") | vision,
             text_config=tower("text") | text,
             projection_dim=config.embedding,
         )
     )
-
-
-def _config_of(config: Any, tokenizer: bytes) -> ClipConfig:
-    """Sizes of a checkpoint. Its own end token is not to be trusted: the public ones' says 2."""
-    vision, text = config.vision_config, config.text_config
-    for tower in (vision, text):
-        if tower.intermediate_size != 4 * tower.hidden_size or tower.hidden_act != "quick_gelu":
-            raise ValueError("its layers are not those of the public CLIP: quick_gelu, four times the width inside")
-    end = read_tokenizer(tokenizer).token_to_id("<|endoftext|>")
-    if end is None:
-        raise ValueError(f"{TOKENIZER_FILE} has no <|endoftext|>")
-    return ClipConfig(
-        image_size=vision.image_size,
-        patch_size=vision.patch_size,
-        vision_width=vision.hidden_size,
-        vision_layers=vision.num_hidden_layers,
-        vision_heads=vision.num_attention_heads,
-        text_width=text.hidden_size,
-        text_layers=text.num_hidden_layers,
-        text_heads=text.num_attention_heads,
-        text_tokens=text.max_position_embeddings,
-        vocabulary=text.vocab_size,
-        end_token=end,
-        embedding=config.projection_dim,
-        tokenizer_bytes=len(tokenizer),
-    )
+    # Numbers of the places, which no file has: a network that is built without memory must have them nonetheless.
+    patches = (config.image_size // config.patch_size) ** 2 + 1
+    for part, places in ((model.vision_model, patches), (model.text_model, config.text_tokens)):
+        numbers = torch.arange(places, device="cpu")[None]
+        part.embeddings.register_buffer("position_ids", numbers, persistent=False)
+    return model
