@@ -1,5 +1,6 @@
 # make demo    edit the demo clip and write out/demo/{edited.mp4,edited.json,report.html}
-# make test    every test
+# make test    every test that needs nothing but this repository
+# make test-cluster    the tests beside real servers: Prometheus, …; says what to install where one is missing
 # make lint    ruff, pyright, buf; with CONTRACT=<commit or tag> the protos must keep that contract, not HEAD's
 # make protos  regenerate seamline/v1 from protos/
 #
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 DEMO := out/demo
 CONTRACT := HEAD
 
-.PHONY: demo test lint protos install
+.PHONY: demo test test-cluster lint protos install
 .DELETE_ON_ERROR:
 
 demo: $(STAMPS)/install
@@ -24,6 +25,9 @@ demo: $(STAMPS)/install
 
 test: $(STAMPS)/dev
 	$(BIN)/python -m pytest
+
+test-cluster: $(STAMPS)/dev
+	$(BIN)/python -m pytest -m cluster
 
 lint: $(STAMPS)/dev $(BUF)
 	$(BIN)/ruff check .
@@ -48,7 +52,7 @@ $(STAMPS)/install: pyproject.toml constraints.txt $(wildcard services/*/pyprojec
 	touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install
-	$(PIP) -c constraints.txt -e '.[dev,dlib,fit,text,training]'
+	$(PIP) -c constraints.txt -e '.[dev,dlib,fit,otel,text,training]'
 	touch $@
 
 $(BIN)/python:
