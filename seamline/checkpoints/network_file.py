@@ -126,15 +126,15 @@ def _open(path: Path, *, with_tensors: bool) -> tuple[Description, dict[str, Ten
 
 
 def _metadata(converted: Converted) -> dict[str, str]:
+    # One entry: safetensors writes several in another order each time, and the same network must give the same bytes.
     fields = {name: getattr(converted, name) for name in ("kind", "licence", "source", "precision")}
-    return {"format": FORMAT, **fields, "config": json.dumps(dict(converted.config), sort_keys=True)}
+    return {FORMAT: json.dumps({**fields, "config": dict(converted.config)}, sort_keys=True)}
 
 
 def _description(metadata: Mapping[str, str]) -> Description:
-    fields = dict(metadata)
-    if fields.pop("format", None) != FORMAT:
+    if FORMAT not in metadata:
         raise ValueError(f"its format is not {FORMAT}")
-    description = Description(**{**fields, "config": json.loads(fields["config"])})
+    description = Description(**json.loads(metadata[FORMAT]))
     if description.kind not in (*KINDS, *TABLES) or description.precision not in PRECISIONS:
         raise ValueError(f"kind {description.kind!r} or precision {description.precision!r} is unknown")
     return description
