@@ -172,9 +172,7 @@ def parse_edits(table: Mapping[str, Any]) -> dict[str, EditSpec]:
 def _edit(name: str, *, description: str, min: float, max: float, attribute: str) -> EditSpec:
     if not min <= 0 <= max or min == max:
         raise ValueError(f"edits.{name}: the range {min} to {max} must hold 0 and more")
-    return EditSpec(
-        name=name, description=description, min_strength=min, max_strength=max, attribute=attribute
-    )
+    return EditSpec(name=name, description=description, min_strength=min, max_strength=max, attribute=attribute)
 
 
 def _check_entry(what: str, entry: WeightFile) -> None:

@@ -49,9 +49,7 @@ def write_bundle(
 ) -> None:
     """Start a bundle: write its manifest, and the networks that are there already."""
     directory.mkdir(parents=True, exist_ok=True)
-    manifest = Manifest(
-        name=name, version=version, resolution=resolution, networks={}, defaults=dict(defaults or {})
-    )
+    manifest = Manifest(name=name, version=version, resolution=resolution, networks={}, defaults=dict(defaults or {}))
     _save(directory, manifest)
     for kind, network in (networks or {}).items():
         put_network(directory, kind, network)
