@@ -69,6 +69,15 @@ class Stages(AlignerServiceServicer, InverterServiceServicer, StitcherServiceSer
         result = inverter_pb2.InvertResult(inversion=inversion, psnr_db=30.0, pivot_psnr_db=20.0)
         yield inverter_pb2.InvertResponse(result=result)
 
+    async def Restyle(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        async with self._called("restyle", request):
+            yield inverter_pb2.RestyleResponse(progress=Progress(stage="restyle", step="learn"))
+            await self._maybe_hold("restyle")
+        inversion, style = (put_object(self._store, name, name.encode()) for name in ("restyled", "style"))
+        timing = Timing(step_seconds={"learn": 3.0})
+        result = inverter_pb2.RestyleResult(inversion=inversion, style=style, steps=120, loss=0.5, timing=timing)
+        yield inverter_pb2.RestyleResponse(result=result)
+
     async def Stitch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         async with self._called("stitch", request):
             self.running += 1

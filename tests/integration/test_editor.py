@@ -32,7 +32,7 @@ from seamline.v1.inverter_pb2 import (
     PIVOT_METHOD_OPTIMIZED,
     InvertOptions,
 )
-from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, ArtifactRef, Edit, Keyframe
+from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, ArtifactRef, Edit, Keyframe, TextStyle
 from seamline.v1.stitcher_pb2 import BLEND_POISSON, StitchOptions
 from seamline.video import probe, read_frames
 from tests.asynchronous import asynchronous
@@ -45,6 +45,7 @@ from tests.unit.video.films import film, packets
 
 AT_ONCE = Retry(connect_seconds=10, repeats=0, patience_seconds=0)
 SMILE = {"smile": 2.0}
+OLD = TextStyle(neutral="face", target="old face", strength=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,47 @@ async def test_every_stage_is_asked_for_what_the_caller_asked(world):
     assert asked["invert"].options == invert
     assert asked["stitch"].options == stitch
     assert list(asked["stitch"].edits) == [rising, older]
+
+
+@asynchronous
+async def test_a_style_comes_after_the_inversion_and_is_what_is_stitched(world):
+    async with world() as w:
+        events = await w.edited({}, style=OLD)
+    result, asked = events[-1], dict(w.calls)
+    assert _stages(events) == ["align", "invert", "restyle", "stitch", "score", "mux"]
+    assert set(result.stage_seconds) == {"align", "invert", "restyle", "stitch", "score", "mux"}
+    assert result.step_seconds["restyle.learn"] == pytest.approx(3.0)
+    assert (asked["restyle"].style, asked["restyle"].bundle) == (OLD, "tiny-64")
+    assert asked["restyle"].inversion == result.inversion_figures.inversion
+    assert asked["stitch"].inversion == result.inversion == result.restyle_figures.inversion
+    assert result.inversion != result.inversion_figures.inversion
+    assert (result.restyle_figures.steps, list(asked["stitch"].edits)) == (120, [])
+
+
+@asynchronous
+async def test_a_preview_shows_the_style(world):
+    async with world() as w:
+        events = await w.previewed([{}, SMILE], style=OLD)
+    asked = dict(w.calls)
+    assert _stages(events) == ["align", "invert", "restyle", "preview"]
+    assert read_object(world.store, asked["preview"].inversion) == b"restyled"
+
+
+@pytest.mark.parametrize(
+    ("style", "field"),
+    [
+        (TextStyle(neutral="face", target="face with a mohawk"), "style.target"),
+        (TextStyle(neutral="face", target="old face", strength=3), "style.strength"),
+    ],
+)
+@asynchronous
+async def test_an_impossible_style_is_refused_before_any_work(world, style, field):
+    async with world() as w:
+        for call in (w.edited(SMILE, style=style), w.previewed([SMILE], style=style)):
+            with pytest.raises(InvalidInput) as error:
+                await call
+            assert error.value.field == field
+    assert w.calls == []
 
 
 @asynchronous
@@ -280,13 +322,13 @@ async def test_a_failing_range_ends_the_edit_and_the_other_ranges(world):
         await _until(lambda: w.replicas[0].cancelled == 1)
 
 
-@pytest.mark.parametrize("stage", ["align", "invert", "stitch", "score"])
+@pytest.mark.parametrize("stage", ["align", "invert", "restyle", "stitch", "score"])
 @asynchronous
 async def test_cancelling_the_edit_cancels_the_stage(world, stage):
     async with world() as w:
         replica = w.replicas[0]
         replica.hold = stage
-        edit = asyncio.create_task(w.edited())
+        edit = asyncio.create_task(w.edited(style=OLD))
         await replica.held.wait()
         edit.cancel()
         await _until(lambda: replica.cancelled == 1)
@@ -301,6 +343,7 @@ async def test_lists_what_the_bundle_can_do(world):
             ("age", -2.0, 4.0),
         ]
         assert listed.text
+        assert listed.style
         assert INVERSION_METHOD_HYPERSTYLE in listed.inversions
         assert EDIT_METHOD_LATENT_TRANSFORMER in listed.edits[0].methods
         with pytest.raises(NotFound, match="tiny-64"):

@@ -25,9 +25,12 @@ from seamline.v1.inverter_pb2 import (
     InvertOptions,
     InvertRequest,
     InvertResult,
+    RestyleOptions,
+    RestyleRequest,
+    RestyleResult,
 )
 from seamline.v1.inverter_pb2_grpc import InverterServiceStub, add_InverterServiceServicer_to_server
-from seamline.v1.media_pb2 import ArtifactRef, Progress
+from seamline.v1.media_pb2 import ArtifactRef, Progress, TextStyle
 from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE
 from tests.fakes.alignment import put_alignment
@@ -35,6 +38,7 @@ from tests.fakes.bundle import NAME, tiny_bundle
 from tests.fakes.lesser_bundle import bundle_without
 
 SERVICE = "seamline.v1.InverterService"
+OLD = TextStyle(neutral="face", target="old face")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +73,14 @@ def request(alignment: ArtifactRef, **options: Any) -> InvertRequest:
 
 async def call(stub: InverterServiceStub, message: InvertRequest) -> list[Progress | InvertResult]:
     return [event async for event in call_stage(stub.Invert, message, "inverter:1", retry=AT_ONCE)]
+
+
+def styled(inversion: ArtifactRef, style: TextStyle = OLD, **options: Any) -> RestyleRequest:
+    return RestyleRequest(inversion=inversion, bundle=NAME, style=style, options=RestyleOptions(**options))
+
+
+async def restyled(stub: InverterServiceStub, message: RestyleRequest) -> list[Progress | RestyleResult]:
+    return [event async for event in call_stage(stub.Restyle, message, "inverter:1", retry=AT_ONCE)]
 
 
 @asynchronous
@@ -137,6 +149,72 @@ async def test_searches_for_the_codes_and_tunes_with_locality(store: Store, bund
     assert result.inversion != free.inversion
     _, codes = Inversion.open(store, result.inversion).pivots(0)
     assert (codes == codes[:, :1]).all()
+
+
+@asynchronous
+async def test_puts_an_inversion_into_a_style_that_is_learned_once(store: Store, bundle: Bundle) -> None:
+    alignment = put_alignment(store, bundle)
+    weaker = TextStyle(neutral="face", target="old face", strength=0.5)
+    async with serving(store, bundle) as stub:
+        *_, inverted = await call(stub, request(alignment, method=INVERSION_METHOD_ENCODER))
+        *progress, result = await restyled(stub, styled(inverted.inversion, max_steps=3, layers=2))
+        *_, again = await restyled(stub, styled(inverted.inversion, max_steps=3, layers=2))
+        *_, half = await restyled(stub, styled(inverted.inversion, weaker, max_steps=3, layers=2))
+    assert (result.steps, again.inversion, half.style) == (3, result.inversion, result.style)
+    assert half.inversion != result.inversion
+    learning = [message for message in progress if message.step == "learn"]
+    assert learning[0].stage == "restyle"
+    assert (learning[-1].done, learning[-1].total) == (3, 3)
+    assert not again.timing.step_seconds
+    assert half.timing.step_seconds.keys() == {"apply"}
+    plain, style = (Inversion.open(store, ref) for ref in (inverted.inversion, result.inversion))
+    assert (plain.pivots(0)[1] == style.pivots(0)[1]).all()
+    own, new = (one.tune(bundle.generator(), 0).synthesis for one in (plain, style))
+    drawn = [network(style.pivots(0)[1][:2]) for network in (own, new)]
+    assert (drawn[0] - drawn[1]).abs().mean() > 1e-3
+    assert 0 < result.loss < 2
+
+
+@asynchronous
+async def test_a_style_that_was_given_up_goes_on_when_repeated(
+    store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("seamline.job.MIN_PROGRESS_INTERVAL", 0.0)
+    alignment = put_alignment(store, bundle)
+    async with serving(store, bundle) as stub:
+        *_, inverted = await call(stub, request(alignment, method=INVERSION_METHOD_ENCODER))
+        message = styled(inverted.inversion, max_steps=10)
+        async with aclosing(call_stage(stub.Restyle, message, "inverter:1", retry=AT_ONCE)) as events:
+            async for event in events:
+                if event.step == "learn" and event.done > 3:
+                    break
+        patient = call_stage(stub.Restyle, message, "inverter:1")  # the thread stops within one step
+        *progress, result = [event async for event in patient]
+    first = next(event for event in progress if event.step == "learn" and event.done)
+    assert first.done >= 3  # not from the start
+    assert result.steps == 10
+
+
+@asynchronous
+async def test_says_what_is_wrong_with_a_style(store: Store, bundle: Bundle, tmp_path: Path) -> None:
+    alignment = put_alignment(store, bundle)
+    lesser = bundle_without("clip", tmp_path / "bundles")
+    async with serving(store, bundle) as stub:
+        *_, inverted = await call(stub, request(alignment, method=INVERSION_METHOD_ENCODER))
+        with pytest.raises(InvalidInput, match="never met 'mohawk'") as caught:
+            await restyled(stub, styled(inverted.inversion, TextStyle(neutral="face", target="mohawk")))
+        assert caught.value.field == "style.target"
+        with pytest.raises(InvalidInput, match="max_steps") as caught:
+            await restyled(stub, styled(inverted.inversion, max_steps=0))
+        assert caught.value.field == "options.max_steps"
+        with pytest.raises(InvalidInput, match="names no inversion"):
+            await restyled(stub, styled(ArtifactRef()))
+        with pytest.raises(InvalidInput, match="artifact of stage 'align'"):
+            await restyled(stub, styled(alignment))
+    async with serving(store, lesser) as stub:
+        with pytest.raises(Precondition, match="has no CLIP"):
+            await restyled(stub, styled(inverted.inversion))
 
 
 @asynchronous

@@ -56,6 +56,7 @@ def test_lists_the_edits_of_a_bundle(command):
 def test_says_what_else_a_bundle_can_do(command, tmp_path):
     _, out, _ = command("edits", "--bundle", "tiny-64")
     assert ":lt" in out
+    assert "styles by text: yes" in out
     assert "edits by text: no" in out  # it has a CLIP, but nobody measured its channels
     assert "inversions: pti, hyperstyle, e4e" in out
 
@@ -115,6 +116,20 @@ def test_a_preview_is_checked_like_an_edit(command, clip, tmp_path):
     status, _, err = command(*arguments)
     assert status == 2
     assert "nothing to do" in err
+
+
+@pytest.mark.parametrize("task", ["edit", "preview"])
+def test_a_style_is_checked_at_once(command, clip, tmp_path, task):
+    arguments = (task, clip, "--bundle", "tiny-64", "-o", tmp_path / "out.mp4")
+    status, _, err = command(*arguments, "--style", "face", "face with a mohawk")
+    assert status == 2
+    assert "never met 'mohawk'" in err
+    status, _, err = command(*arguments, "--style", "face", "old face", "--style-strength", "3")
+    assert status == 2
+    assert "from 0 to 2, got 3" in err
+    status, _, err = command(*arguments, "--edit", "smile=1", "--style-strength", "1")
+    assert status == 2
+    assert "--style-strength is for --style" in err
 
 
 @pytest.mark.parametrize("edit", ["smile=0:2:3", "smile=2:lt"])

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline.cli.arguments import cache_directory, check_directory, check_files, parse_edits
+from seamline.cli.arguments import cache_directory, check_directory, check_files, parse_edits, parse_style
 from seamline.errors import InvalidInput
-from seamline.v1.media_pb2 import Edit, EditMethod, Keyframe, TextEdit
+from seamline.v1.media_pb2 import Edit, EditMethod, Keyframe, TextEdit, TextStyle
 
 TRANSFORMER = EditMethod.EDIT_METHOD_LATENT_TRANSFORMER
 NUMBERS = st.floats(min_value=-100, max_value=100)
@@ -166,6 +166,29 @@ class TestText:
         with pytest.raises(InvalidInput, match=r"--strength 'much'.* not a number") as error:
             parse_edits([], self.WORDS, None, "much")
         assert error.value.field == "--strength"
+
+
+class TestStyle:
+    OLD = TextStyle(neutral="face", target="old man with grey hair")
+
+    def test_may_stand_alone_and_names_the_file(self):
+        (variant,) = parse_edits([], style=self.OLD).variants()
+        assert (variant.edits, variant.style, variant.name) == ((), self.OLD, "old-man-with-grey-hair")
+
+    def test_goes_with_every_strength_of_a_sweep(self):
+        variants = parse_edits(["smile=-1:1:2"], style=self.OLD).variants()
+        assert [(variant.name, variant.style) for variant in variants] == [("smile-1", self.OLD), ("smile+1", self.OLD)]
+
+    def test_is_read_with_its_strength_or_without(self):
+        texts = ("face", "old man with grey hair")
+        assert parse_style(texts, None) == self.OLD
+        assert parse_style(texts, 0.0) == TextStyle(neutral="face", target=texts[1], strength=0)
+        assert parse_style(None, None) is None
+
+    def test_a_strength_needs_it(self):
+        with pytest.raises(InvalidInput, match="--style-strength is for --style") as error:
+            parse_style(None, 1.0)
+        assert error.value.field == "--style"
 
 
 class TestFiles:

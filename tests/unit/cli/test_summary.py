@@ -4,12 +4,13 @@ import json
 import pytest
 from rich.console import Console
 
+from seamline.cli.arguments import NamedEdits
 from seamline.cli.choices import Blending, Choices, Inversion
 from seamline.cli.progress import StageBars
 from seamline.cli.summary import figures_table, summarize
 from seamline.v1.editor_pb2 import EditVideoResult
-from seamline.v1.inverter_pb2 import InvertResult
-from seamline.v1.media_pb2 import Edit, EditMethod, Keyframe, Progress, TextEdit, VideoInfo
+from seamline.v1.inverter_pb2 import InvertResult, RestyleResult
+from seamline.v1.media_pb2 import Edit, EditMethod, Keyframe, Progress, TextEdit, TextStyle, VideoInfo
 from seamline.v1.metrics_pb2 import EditEffect, ScoreResult, SeamError
 
 RESULT = EditVideoResult(
@@ -35,8 +36,8 @@ AGE = Edit(name="age", strength=-1.0)
 GLASSES = Edit(text=TextEdit(neutral="face", target="face with glasses"), strength=4.0)
 
 
-def _figures(*edits, **choices):
-    return summarize(RESULT, SCORES, edits, Choices(**choices))
+def _figures(*edits, style=None, **choices):
+    return summarize(RESULT, SCORES, NamedEdits(name="", edits=edits, style=style), Choices(**choices))
 
 
 def test_figures_are_those_of_the_result():
@@ -68,6 +69,22 @@ def test_a_text_has_no_effect_figure_of_its_own():
     assert figures["edits"] == {"face → face with glasses": 4.0, "smile": 2.0}
     assert figures["edit_effect"] is None
     assert figures["edit_effects"]["smile"] == 1.7
+
+
+def test_a_style_is_named_with_what_learning_it_took():
+    assert _figures(SMILE)["style"] is None
+    result = EditVideoResult()
+    result.CopyFrom(RESULT)
+    result.restyle_figures.CopyFrom(RestyleResult(steps=80, loss=0.5))
+    result.stage_seconds["restyle"] = 90.0
+    variant = NamedEdits(name="", edits=(), style=TextStyle(neutral="face", target="old man"))
+    figures = summarize(result, SCORES, variant, Choices())
+    assert figures["style"] == {"neutral": "face", "target": "old man", "strength": 1.0, "steps": 80, "loss": 0.5}
+    assert list(figures["stage_seconds"]) == ["align", "invert", "restyle", "stitch", "score", "mux"]
+    text = io.StringIO()
+    Console(file=text, width=120).print(figures_table(figures))
+    assert "face → old man, 1 of it" in text.getvalue()
+    json.dumps(figures, allow_nan=False)
 
 
 def test_how_it_was_made_is_told():

@@ -17,6 +17,7 @@ SCORES = {
 FIGURES = {
     "bundle": "avatar-256",
     "edits": {"smile": 2.0},
+    "style": None,
     "inversion": "pti",
     "pivots": "e4e",
     "blend": "stitch",
