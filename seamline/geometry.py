@@ -11,6 +11,7 @@ Time (Tzaban et al. 2022, section 4.1): it smooths the quad's centre and half ax
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
 Floats = NDArray[np.floating]
@@ -130,6 +131,27 @@ def paste(frame: Pixels, crop: Pixels, quad: Floats, mask: NDArray[np.floating] 
     source, alpha = region[touched].astype(np.float32), weight[touched, None]
     region[touched] = np.clip(np.rint(source + alpha * (face[touched] - source)), 0, 255).astype(np.uint8)
     return result
+
+
+def paste_sampled(frame: Pixels, crop: Pixels, quad: Floats, mask: Pixels) -> Pixels:
+    """The frame with the crop blended in where the mask says, as Stitch it in Time does it, to the bit.
+
+    PIL samples crop and mask bilinearly, weighted by the mask and in whole grey levels; unlike `paste` it neither
+    averages crops that are larger than their quad, nor sharpens.
+
+    Args:
+        frame: (height, width, 3) uint8; not changed.
+        crop: (size, size, 3) uint8.
+        quad: (4, 2) corners in the frame.
+        mask: (size, size) weight of the crop, 0..255.
+    """
+    whole, face = (Image.fromarray(pixels).convert("RGBA") for pixels in (frame, crop))
+    face.putalpha(Image.fromarray(mask))
+    coefficients = inverse_coefficients(quad, len(crop)).tolist()
+    whole.alpha_composite(
+        face.transform(whole.size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
+    )
+    return np.asarray(whole.convert("RGB"))
 
 
 def _low_pass(series: Floats, sigma: float) -> Floats:

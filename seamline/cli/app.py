@@ -39,6 +39,7 @@ from seamline.cli.summary import figures_table
 from seamline.cli.sweep import sweep_files, sweep_jobs
 from seamline.deployment import Deployment
 from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition, SeamlineError
+from seamline.tuning import Algorithm
 from seamline.v1.editor_pb2 import ListEditsResponse
 from seamline.v1.media_pb2 import EditMethod
 
@@ -73,6 +74,7 @@ def edit(
     style_strength: options.StyleStrength = None,
     inversion: options.InversionOption = Inversion.PTI,
     pivots: options.PivotsOption = Pivots.E4E,
+    algorithm: options.AlgorithmOption = Algorithm.DEFAULT,
     locality: options.Locality = False,
     blend: options.BlendOption = Blending.STITCH,
     no_stitching: options.NoStitching = False,
@@ -95,6 +97,7 @@ def edit(
         locality=locality,
         blend=blending(blend, no_stitching=no_stitching),
         preset=preset,
+        algorithm=algorithm,
     )
     if asked.strengths:
         _sweep(video, out, report, asked, choices, editor, store)
@@ -140,6 +143,7 @@ def preview(
     frames: Annotated[int, typer.Option("--frames", min=1, max=256, help="Frames to show, evenly spread.")] = 3,
     inversion: options.InversionOption = Inversion.PTI,
     pivots: options.PivotsOption = Pivots.E4E,
+    algorithm: options.AlgorithmOption = Algorithm.DEFAULT,
     locality: options.Locality = False,
     preset: options.PresetOption = None,
     landmarks: options.LandmarksOption = Landmarks.BUNDLE,
@@ -149,7 +153,13 @@ def preview(
 ) -> None:
     """Draw a sheet of what edits would look like: a row for each frame, a column for each strength of a sweep."""
     choices = Choices(
-        bundle=bundle, landmarks=landmarks, inversion=inversion, pivots=pivots, locality=locality, preset=preset
+        bundle=bundle,
+        landmarks=landmarks,
+        inversion=inversion,
+        pivots=pivots,
+        locality=locality,
+        preset=preset,
+        algorithm=algorithm,
     )
     asked = parse_edits(edits or [], text, beta, strength, parse_style(style, style_strength))
     job = PreviewJob(source=video, out=out, asked=asked, frames=frames, choices=choices)

@@ -6,12 +6,13 @@ from enum import StrEnum
 from seamline.bundles import load_bundle
 from seamline.cli.arguments import bundles_directory
 from seamline.errors import InvalidInput
+from seamline.tuning import Algorithm
 from seamline.v1.aligner_pb2 import AlignOptions, LandmarkBackend
 from seamline.v1.inverter_pb2 import InversionMethod, InvertOptions, PivotMethod
 from seamline.v1.stitcher_pb2 import Blend, StitchOptions
 
 STIT_PASSES = 80
-"""Of a bundle that names none: what the inverter takes then."""
+"""Of a bundle that names none, and of STIT's algorithm: what the inverter takes then."""
 ANIMATION_PASSES = 3
 """Times as many passes as usual (STIT: 240 for 80)."""
 
@@ -96,6 +97,7 @@ class Choices:
     """Whether PTI holds the generator in place away from the pivots; False leaves it to the bundle."""
     blend: Blending = Blending.STITCH
     preset: Preset | None = None
+    algorithm: Algorithm = Algorithm.DEFAULT
 
     def align_options(self) -> AlignOptions:
         """What the aligner is asked for."""
@@ -109,18 +111,26 @@ class Choices:
         Raises:
             NotFound: the preset needs the bundle's settings, and the bundle is not installed here.
         """
-        options = InvertOptions(method=self.inversion.to_proto(), pivots=self.pivots.to_proto())
+        options = InvertOptions(
+            method=self.inversion.to_proto(), pivots=self.pivots.to_proto(), algorithm=self.algorithm.to_proto()
+        )
         if self.locality:
             options.locality = True
         if self.preset is Preset.ANIMATION:
-            usual = load_bundle(self.bundle, bundles_directory()).defaults["invert"].get("max_passes", STIT_PASSES)
-            options.max_passes = ANIMATION_PASSES * int(usual)
+            own = load_bundle(self.bundle, bundles_directory()).defaults["invert"]
+            options.max_passes = ANIMATION_PASSES * int(self.algorithm.table(own).get("max_passes", STIT_PASSES))
         return options
 
     def stitch_options(self) -> StitchOptions:
         """What the stitcher is asked for."""
-        return StitchOptions(blend=self.blend.to_proto())
+        return StitchOptions(blend=self.blend.to_proto(), algorithm=self.algorithm.to_proto())
 
     def names(self) -> dict[str, str]:
         """The choices that change the pictures, for the figures."""
-        return {"inversion": self.inversion.value, "pivots": self.pivots.value, "blend": self.blend.value}
+        chosen = {
+            "algorithm": self.algorithm,
+            "inversion": self.inversion,
+            "pivots": self.pivots,
+            "blend": self.blend,
+        }
+        return {name: choice.value for name, choice in chosen.items()}

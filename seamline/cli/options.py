@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from seamline.cli.choices import Blending, Inversion, Landmarks, Pivots, Preset
+from seamline.tuning import Algorithm
 
 console = Console(stderr=True)
 
@@ -49,6 +50,12 @@ InversionOption = Annotated[
 ]
 PivotsOption = Annotated[Pivots, typer.Option("--pivots", help="Codes from the encoder, or optimised for each frame.")]
 Locality = Annotated[bool, typer.Option("--locality", help="PTI's own regulariser, which STIT leaves out.")]
+AlgorithmOption = Annotated[
+    Algorithm,
+    typer.Option(
+        "--algorithm", help="default tunes as the bundle says, stit as Stitch it in Time does: one frame at a time."
+    ),
+]
 BlendOption = Annotated[
     Blending,
     typer.Option(

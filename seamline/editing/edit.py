@@ -15,6 +15,7 @@ from seamline.editing import latent_transformer
 from seamline.editing.keyframes import strength_at
 from seamline.errors import InvalidInput, UnknownEdit
 from seamline.networks import Generator
+from seamline.tuning import Algorithm
 from seamline.v1 import media_pb2
 
 MAX_KEYFRAMES = 1000
@@ -128,7 +129,13 @@ def planned(edits: Sequence[media_pb2.Edit], bundle: Bundle, field: str = "edits
     return tuple(plans)
 
 
-def apply(bundle: Bundle, edits: Sequence[PlannedEdit], codes: Tensor, seconds: ArrayLike) -> EditedCodes:
+def apply(
+    bundle: Bundle,
+    edits: Sequence[PlannedEdit],
+    codes: Tensor,
+    seconds: ArrayLike,
+    algorithm: Algorithm = Algorithm.DEFAULT,
+) -> EditedCodes:
     """Moves faces. Every edit starts from the codes as they are, so that the order of the edits does not matter.
 
     Args:
@@ -136,12 +143,13 @@ def apply(bundle: Bundle, edits: Sequence[PlannedEdit], codes: Tensor, seconds: 
         edits: as `planned` returns them.
         codes: (N, L, w_dim).
         seconds: (N,) when each face is shown, which says how strong the edits are.
+        algorithm: STIT's measures what texts do to styles in other units; see `styleclip.style_direction`.
     """
     moved, offsets = codes, None
     for edit in edits:
         strength = torch.from_numpy(strength_at(edit.keyframes, seconds)).to(codes)
         if edit.text is not None:
-            offsets = _sum(offsets, _text_offsets(bundle, edit.text, strength))
+            offsets = _sum(offsets, _text_offsets(bundle, edit.text, strength, algorithm))
         else:
             moved = moved + _step(bundle, edit, codes, strength)
     return EditedCodes(codes=moved, styles=offsets)
@@ -154,11 +162,11 @@ def _step(bundle: Bundle, edit: PlannedEdit, codes: Tensor, strength: Tensor) ->
     return strength[:, None, None] * bundle.directions[edit.name].to(codes)
 
 
-def _text_offsets(bundle: Bundle, text: Text, strength: Tensor) -> list[Tensor]:
+def _text_offsets(bundle: Bundle, text: Text, strength: Tensor, algorithm: Algorithm) -> list[Tensor]:
     """What a text edit adds to the styles of every layer, (N, channels) each."""
     from seamline.editing import styleclip
 
-    direction = styleclip.style_direction(bundle, text)
+    direction = styleclip.style_direction(bundle, text, in_deviations=algorithm is not Algorithm.STIT)
     return [strength[:, None] * layer.to(strength) for layer in direction]
 
 

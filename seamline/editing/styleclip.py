@@ -60,30 +60,34 @@ def check_text(text: Text, bundle: Bundle, field: str) -> None:
         raise
 
 
-def style_direction(bundle: Bundle, text: Text) -> list[Tensor]:
+def style_direction(bundle: Bundle, text: Text, *, in_deviations: bool = True) -> list[Tensor]:
     """What to add to the styles of a face for a strength of 1.
 
     Args:
         bundle: One that is prepared for text edits.
         text: Neutral and target text, and how relevant a channel must be to take part.
+        in_deviations: Whether every channel counts in its standard deviations, as in StyleCLIP, or in units of the
+            style itself, as in Stitch it in Time.
 
     Returns:
-        One (channels,) float32 per layer of `Generator.styles`: at convolutions at most one standard deviation of
-        the channel, zeros at toRGB.
+        One (channels,) float32 per layer of `Generator.styles`: at convolutions at most one unit of the channel, zeros
+        at toRGB.
 
     Raises:
         InvalidInput: The texts mean the same to CLIP, or no channel is relevant enough; the message names a beta that
             leaves some.
         Precondition: The bundle is not prepared for text edits.
     """
-    return list(_style_direction(bundle, text))
+    return list(_style_direction(bundle, text, in_deviations))
 
 
 @lru_cache(maxsize=64)
-def _style_direction(bundle: Bundle, text: Text) -> tuple[Tensor, ...]:
+def _style_direction(bundle: Bundle, text: Text, in_deviations: bool) -> tuple[Tensor, ...]:
     relevance = bundle.relevance
     wanted = text_direction(clip_of(bundle), text.neutral, text.target)
-    steps = channel_steps(relevance.embeddings, wanted, text.beta) * relevance.std
+    steps = channel_steps(relevance.embeddings, wanted, text.beta)
+    if in_deviations:
+        steps = steps * relevance.std
     generator = cast(Generator, bundle.module("generator"))
     convolutions = iter(steps.split(convolution_channels(generator)))
     return tuple(

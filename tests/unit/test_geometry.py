@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from seamline.geometry import crop, face_axes, paste, quads_from_axes, smooth_quads
+from seamline.geometry import crop, face_axes, paste, paste_sampled, quads_from_axes, smooth_quads
 
 HEIGHT, WIDTH, SIZE = 120, 160, 48
 RNG = np.random.default_rng(7)
@@ -46,15 +48,35 @@ def test_pasting_back_what_was_cut_out_changes_little(center: tuple[float, float
     assert error.max() <= 8
 
 
+def test_a_sampled_paste_is_pils() -> None:
+    """Bilinear sampling weighted by the mask, then one blend, each rounded to grey levels."""
+    quad, mask = square((83.3, 61.7), SIZE / 2 * 0.8, 0.2), np.zeros((SIZE, SIZE), np.uint8)
+    mask[8:40, 8:40] = 255
+    mask[8:40, 8:20] = 90
+    face = RNG.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    whole = paste_sampled(SOFT, face, quad, mask).astype(int)
+    corner, right, down = quad[0], (quad[3] - quad[0]) / SIZE, (quad[1] - quad[0]) / SIZE
+    x, y = 83, 62
+    u, v = np.linalg.solve(np.stack([right, down], 1), np.array([x, y]) - corner) - 0.5
+    left, top = int(np.floor(u)), int(np.floor(v))
+    weights = np.outer((top + 1 - v, v - top), (left + 1 - u, u - left))
+    alpha = (weights * mask[top : top + 2, left : left + 2]).sum() / 255
+    colour = (weights[..., None] * face[top : top + 2, left : left + 2]).sum((0, 1))
+    assert alpha == pytest.approx(1, abs=1e-6)
+    assert np.abs(whole[y, x] - colour).max() <= 1.5
+    assert np.array_equal(whole[:20], SOFT[:20])
+
+
 @given(positions, angles, st.floats(0.4, 2.5))
 @settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("pasted", [paste, paste_sampled])
 def test_pixels_that_the_mask_leaves_out_are_the_source(
-    center: tuple[float, float], angle: float, scale: float
+    pasted: Callable[..., np.ndarray], center: tuple[float, float], angle: float, scale: float
 ) -> None:
     quad = square(center, SIZE / 2 * scale, angle)
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[12:36, 12:36] = 255
-    back = paste(NOISE, np.full((SIZE, SIZE, 3), 77, np.uint8), quad, mask)
+    back = pasted(NOISE, np.full((SIZE, SIZE, 3), 77, np.uint8), quad, mask)
     grid = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), -1) - np.array(center)
     inside = np.abs(grid @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]))
     half, margin = SIZE / 4 * scale, max(scale, 2.0) + 0.5

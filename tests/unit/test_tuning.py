@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seamline.errors import InvalidInput
-from seamline.tuning import batch_order, check_finite, compute, settings, to_images, to_pixels
+from seamline.tuning import Algorithm, batch_order, check_finite, compute, settings, to_images, to_pixels
 from seamline.v1.inverter_pb2 import InvertOptions
 from seamline.v1.stitcher_pb2 import Blend, StitchOptions
 
@@ -34,6 +34,19 @@ def test_a_zero_in_the_request_counts() -> None:
 
 def test_options_that_are_not_settings_are_left_alone() -> None:
     assert settings(Settings, {}, StitchOptions(blend=Blend.BLEND_FEATHER, max_steps=3)) == Settings()
+
+
+def test_stits_algorithm_passes_the_bundle_over() -> None:
+    table = {"max_passes": 20}
+    algorithms = [Algorithm.of(number) for number in (0, Algorithm.DEFAULT.to_proto(), Algorithm.STIT.to_proto())]
+    assert algorithms == [Algorithm.DEFAULT, Algorithm.DEFAULT, Algorithm.STIT]
+    assert [algorithm.table(table) for algorithm in algorithms] == [table, table, {}]
+
+
+def test_an_algorithm_that_is_unknown_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"invert\.algorithm is 9") as caught:
+        Algorithm.of(9, "invert.algorithm")
+    assert caught.value.field == "invert.algorithm"
 
 
 def test_a_bundle_that_sets_something_unknown_is_refused() -> None:

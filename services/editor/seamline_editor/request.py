@@ -5,6 +5,7 @@ from seamline.client.abilities import check_inversion
 from seamline.editing.edit import planned
 from seamline.editing.style import planned_style
 from seamline.errors import InvalidInput
+from seamline.tuning import Algorithm
 from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
 from seamline.v1.stitcher_pb2 import Blend
 
@@ -32,6 +33,7 @@ def check_edit(request: EditVideoRequest, bundle: Bundle) -> None:
             f"blend is {request.stitch.blend}, which this version does not know: use one of {Blend.values()}",
             field="stitch.blend",
         )
+    Algorithm.of(request.stitch.algorithm, "stitch.algorithm")
 
 
 def check_preview(request: PreviewVideoRequest, bundle: Bundle) -> None:
@@ -61,6 +63,7 @@ def _check(request: EditVideoRequest | PreviewVideoRequest, bundle: Bundle) -> N
     check_inversion(request.invert, bundle)
     if request.HasField("style"):
         planned_style(request.style, bundle)
+    Algorithm.of(request.invert.algorithm, "invert.algorithm")
 
 
 def _known(bundle: Bundle) -> str:

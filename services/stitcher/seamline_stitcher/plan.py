@@ -9,6 +9,7 @@ from seamline.editing.edit import PlannedEdit
 from seamline.errors import InvalidInput, Precondition
 from seamline.inversion import Inversion
 from seamline.storage.store import Store
+from seamline.tuning import Algorithm
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.blending import Blend
 from seamline_stitcher.masks import MaskConfig
@@ -28,6 +29,8 @@ class Plan:
     tuning: StitchingConfig = field(default_factory=StitchingConfig)
     """Only of `Blend.STITCH`."""
     masks: MaskConfig = field(default_factory=MaskConfig)
+    algorithm: Algorithm = Algorithm.DEFAULT
+    """STIT's also pastes as STIT does."""
 
     def parameters(self) -> dict[str, Any]:
         """All of it that changes the result, as JSON values."""
@@ -37,7 +40,7 @@ class Plan:
             "blend": self.blend.value,
             "tuning": asdict(self.tuning) if self.blend is Blend.STITCH else None,
             "masks": asdict(self.masks),
-        }
+        } | ({"algorithm": self.algorithm.value} if self.algorithm is Algorithm.STIT else {})
 
     def check(self, aligned: Alignment, inverted: Inversion) -> None:
         """Raises InvalidInput if there is neither edit nor style, or the range is empty or outside the video."""

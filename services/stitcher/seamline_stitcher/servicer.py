@@ -10,7 +10,7 @@ from seamline.errors import InvalidInput
 from seamline.job import Job
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
-from seamline.tuning import settings
+from seamline.tuning import Algorithm, settings
 from seamline.v1 import stitcher_pb2
 from seamline.v1.media_pb2 import Progress, Timing
 from seamline.v1.stitcher_pb2 import (
@@ -86,11 +86,13 @@ class StitcherServicer(StitcherServiceServicer):
 
 
 def _plan(request: StitchRequest, bundle: Bundle) -> Plan:
+    algorithm = Algorithm.of(request.options.algorithm)
     return Plan(
         edits=planned(request.edits, bundle),
         frames=(request.range.start, request.range.end),
         blend=_blend(request.options),
-        tuning=settings(StitchingConfig, bundle.defaults["stitch"], request.options),
+        tuning=settings(StitchingConfig, algorithm.table(bundle.defaults["stitch"]), request.options),
+        algorithm=algorithm,
     )
 
 

@@ -10,21 +10,21 @@ from torch import Tensor
 from seamline.alignment import Alignment, Range, TrackGeometry
 from seamline.bundles import Bundle
 from seamline.editing.edit import EditedCodes, apply
-from seamline.geometry import paste
+from seamline.geometry import paste, paste_sampled
 from seamline.inversion import Inversion
 from seamline.job import Job
 from seamline.networks import Generator
 from seamline.storage.artifact import ArtifactWriter, Recipe
 from seamline.storage.framepack import Frames, encode_frames
 from seamline.storage.store import Store
-from seamline.tuning import check_finite, compute, to_images, to_pixels, with_fast_layout
+from seamline.tuning import Algorithm, check_finite, compute, to_images, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.blending import Blend, outline, poisson
 from seamline_stitcher.masks import Masks, feathered, parse, scaled
 from seamline_stitcher.plan import Plan, opened
 from seamline_stitcher.stitching_tuning import Goal, stitch
 
-VERSION = 3
+VERSION = 4
 BATCH = 8
 """Frames that are drawn or parsed together."""
 
@@ -179,7 +179,8 @@ class RangeStitcher:
         with self._job.step("edit"), torch.no_grad():
             _, pivots = self._inverted.pivots(track)
             seconds = self._aligned.seconds(geometry.frames[place])
-            return apply(self._bundle, self._plan.edits, pivots[place].to(self._bundle.device), seconds)
+            codes = pivots[place].to(self._bundle.device)
+            return apply(self._bundle, self._plan.edits, codes, seconds, self._plan.algorithm)
 
     def _goal(self, generator: Generator, edited: EditedCodes, crops: Frames) -> tuple[Goal, NDArray[np.uint8]]:
         """What the tuning aims at, and the masks as stored: content, border, pasted."""
@@ -233,9 +234,10 @@ class RangeStitcher:
         masks: NDArray[np.uint8],
     ) -> None:
         quads = geometry.quads[place]
+        pasted = paste_sampled if self._plan.algorithm is Algorithm.STIT else paste
         with self._job.step("paste", total=len(faces)) as step:
             for number, face, quad, mask in zip(geometry.frames[place], faces, quads, masks, strict=True):
-                frames[number - wanted[0]] = paste(frames[number - wanted[0]], face, quad, mask[..., 2])
+                frames[number - wanted[0]] = pasted(frames[number - wanted[0]], face, quad, mask[..., 2])
                 step.advance()
 
 

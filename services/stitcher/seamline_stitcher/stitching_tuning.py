@@ -39,7 +39,8 @@ class StitchingConfig:
     frames_together: int = 1
     """Most frames that share a copy of the generator."""
     style_learning_rate: float = 0.0
-    """Adam's step size for each frame's own offsets to the styles; 0 leaves them out."""
+    """Adam's step size for each frame's own offsets to the styles; 0 leaves them out, and then an edit in S-space keeps
+    the styles that it asks for, whatever becomes of the layers that make them (STIT)."""
     final_rate: float = 1.0
     """Share of both step sizes that is left at the last step, to which they fall linearly; 1 keeps them (STIT)."""
     batch_size: int = 1
@@ -199,6 +200,7 @@ class _Tuned:
         groups: list[dict[str, Any]] = [
             {"params": [*self._generator.synthesis.parameters()], "peak": config.learning_rate}
         ]
+        self._held = self._drawn_styles() if codes.styles and not config.style_learning_rate else []
         self._styles = self._style_offsets() if config.style_learning_rate else []
         if self._styles:
             groups.append({"params": self._styles, "peak": config.style_learning_rate})
@@ -207,6 +209,8 @@ class _Tuned:
     def draw(self, frames: Tensor) -> Tensor:
         """Images (B, 3, R, R) of some of the frames."""
         with compute(self._codes.codes.device, self._config.precision):
+            if self._held:
+                return self._generator.synthesis_from_styles([style[frames] for style in self._held])
             styles = self._codes[frames].styles_in(self._generator)
             if self._styles:
                 styles = [style + own[frames] for style, own in zip(styles, self._styles, strict=True)]
@@ -222,6 +226,9 @@ class _Tuned:
 
     def _style_offsets(self) -> list[Tensor]:
         """Zeros (N, channels) for every layer."""
-        with torch.no_grad():
-            styles = self._codes.styles_in(self._generator)
-        return [torch.zeros_like(style).requires_grad_() for style in styles]
+        return [torch.zeros_like(style).requires_grad_() for style in self._drawn_styles()]
+
+    @torch.no_grad()
+    def _drawn_styles(self) -> list[Tensor]:
+        """What the edits ask for before any tuning, (N, channels) for every layer."""
+        return self._codes.styles_in(self._generator)

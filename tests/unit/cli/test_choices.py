@@ -1,14 +1,19 @@
+from dataclasses import replace
+
 import pytest
 
 from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, Preset, blending
 from seamline.errors import InvalidInput
-from seamline.v1 import aligner_pb2, inverter_pb2, stitcher_pb2
+from seamline.tuning import Algorithm
+from seamline.v1 import aligner_pb2, inverter_pb2, media_pb2, stitcher_pb2
 from tests.fakes.bundle import DEFAULTS, tiny_bundle
 
 
 @pytest.mark.parametrize(
     ("choice", "value"),
     [
+        (Algorithm.DEFAULT, media_pb2.ALGORITHM_DEFAULT),
+        (Algorithm.STIT, media_pb2.ALGORITHM_STIT),
         (Landmarks.BUNDLE, aligner_pb2.LANDMARK_BACKEND_BUNDLE),
         (Landmarks.DLIB, aligner_pb2.LANDMARK_BACKEND_DLIB),
         (Landmarks.FACE_ALIGNMENT, aligner_pb2.LANDMARK_BACKEND_FACE_ALIGNMENT),
@@ -30,8 +35,8 @@ def test_every_choice_has_its_message(choice, value):
 def test_what_nobody_chose_is_left_to_the_services():
     choices = Choices()
     assert [field.name for field, _ in choices.align_options().ListFields()] == ["landmarks"]
-    assert [field.name for field, _ in choices.invert_options().ListFields()] == ["method", "pivots"]
-    assert [field.name for field, _ in choices.stitch_options().ListFields()] == ["blend"]
+    assert [field.name for field, _ in choices.invert_options().ListFields()] == ["method", "pivots", "algorithm"]
+    assert [field.name for field, _ in choices.stitch_options().ListFields()] == ["blend", "algorithm"]
 
 
 def test_locality_is_asked_for():
@@ -46,11 +51,18 @@ def test_an_animation_is_not_smoothed_and_takes_three_times_the_passes(tmp_path,
     assert align.HasField("center_sigma")
     assert align.center_sigma == 0
     assert choices.invert_options().max_passes == 3 * DEFAULTS["invert"]["max_passes"]
+    assert replace(choices, algorithm=Algorithm.STIT).invert_options().max_passes == 240
+
+
+def test_both_tuning_stages_are_told_the_algorithm():
+    choices = Choices(algorithm=Algorithm.STIT)
+    assert choices.invert_options().algorithm == media_pb2.ALGORITHM_STIT
+    assert choices.stitch_options().algorithm == media_pb2.ALGORITHM_STIT
 
 
 def test_the_figures_name_what_was_chosen():
     choices = Choices(inversion=Inversion.E4E, pivots=Pivots.W_OPT, blend=Blending.POISSON)
-    assert choices.names() == {"inversion": "e4e", "pivots": "w-opt", "blend": "poisson"}
+    assert choices.names() == {"algorithm": "default", "inversion": "e4e", "pivots": "w-opt", "blend": "poisson"}
 
 
 def test_without_stitching_the_edit_is_feathered():

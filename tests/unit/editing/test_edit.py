@@ -36,7 +36,7 @@ def texts(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return checked
 
 
-def style_direction(bundle: Bundle, text: Text) -> list[torch.Tensor]:
+def style_direction(bundle: Bundle, text: Text, *, in_deviations: bool) -> list[torch.Tensor]:
     """The length of the target text, in every channel."""
     layers = styles(bundle, bundle.latent_avg[None])
     return [torch.full((layer.shape[1],), float(len(text.target))) for layer in layers]

@@ -93,6 +93,18 @@ def test_a_higher_beta_moves_fewer_channels_and_the_strongest_as_far(bundle: Bun
     torch.testing.assert_close(narrow[narrow != 0], wide[narrow != 0])
 
 
+def test_stits_directions_are_in_units_of_the_styles(bundle: Bundle) -> None:
+    plain, scaled = (style_direction(bundle, GLASSES, in_deviations=unit) for unit in (False, True))
+    convolutions = [isinstance(layer, SynthesisLayer) for layer in style_layers(bundle.generator())]
+    moved = [
+        torch.cat([step for step, is_convolution in zip(steps, convolutions, strict=True) if is_convolution])
+        for steps in (plain, scaled)
+    ]
+    assert moved[0].abs().max() == 1
+    torch.testing.assert_close(moved[1], moved[0] * bundle.relevance.std)
+    assert not any(step.any() for step, is_convolution in zip(plain, convolutions, strict=True) if not is_convolution)
+
+
 def test_there_are_eighty_prompts() -> None:
     assert len(TEMPLATES) == len(set(TEMPLATES)) == 80
     assert all(template.count("{}") == 1 for template in TEMPLATES)

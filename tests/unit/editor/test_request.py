@@ -72,6 +72,8 @@ TWO_KEYS = [Keyframe(seconds=1, strength=1), Keyframe(seconds=1, strength=2)]
             "face",
         ),
         (_request(("smile", 1.0), stitch=StitchOptions(blend=77)), InvalidInput, "stitch.blend", "77"),
+        (_request(("smile", 1.0), stitch=StitchOptions(algorithm=77)), InvalidInput, "stitch.algorithm", "77"),
+        (_request(("smile", 1.0), invert=InvertOptions(algorithm=77)), InvalidInput, "invert.algorithm", "77"),
     ],
 )
 def test_refuses_and_says_what_to_do(bundle, request_, error, field, text):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from seamline_inverter import checkpoint, crops, pivots
 from seamline_inverter.code_search import SearchConfig
@@ -24,7 +25,7 @@ from seamline.job import Job
 from seamline.networks.hyperstyle import PASSES
 from seamline.storage import Store, open_store
 from seamline.storage.framepack import Frames
-from seamline.tuning import batch_order, to_images
+from seamline.tuning import Algorithm, batch_order, to_images
 from seamline.v1.media_pb2 import ArtifactRef, Progress
 from tests.fakes.alignment import put_alignment
 from tests.fakes.bundle import tiny_bundle
@@ -99,6 +100,23 @@ def test_the_stored_generator_draws_the_crops_as_well_as_it_says(
     psnr = (10 * torch.log10(4 / errors)).mean().item()
     assert inverted.psnr_db > inverted.pivot_psnr_db + 2
     assert psnr == pytest.approx(inverted.psnr_db, abs=1.0)
+
+
+def test_stits_weights_are_stored_as_they_were_tuned(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:
+    config = replace(config_of(max_passes=1), algorithm=Algorithm.STIT)
+    exact, compact = (Inversion.open(store, run(store, bundle, alignment, each).ref) for each in (config, CONFIG))
+    for written, kind in ((exact, torch.float32), (compact, torch.float16)):
+        weights = safetensors.torch.load(written.artifact.read_part("generator-0.safetensors"))
+        assert {weight.dtype for weight in weights.values()} == {kind}
+
+
+def test_stits_encoder_sees_samples_of_larger_crops(bundle: Bundle) -> None:
+    images = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    # The four pixels around the centre of every square that becomes one pixel.
+    inner = images[:, :, 1:-1, 1:-1].unfold(2, 2, 4).unfold(3, 2, 4).mean((4, 5))
+    torch.testing.assert_close(encode(bundle, images, Algorithm.STIT), encode(bundle, inner))
+    averaged = images.unfold(2, 4, 4).unfold(3, 4, 4).mean((4, 5))
+    torch.testing.assert_close(encode(bundle, images), encode(bundle, averaged))
 
 
 def test_stops_at_the_target(store: Store, bundle: Bundle, alignment: ArtifactRef) -> None:

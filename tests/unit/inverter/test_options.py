@@ -9,6 +9,7 @@ from seamline_inverter.options import InversionConfig, Method, PivotSource, inve
 from seamline_inverter.pivotal_tuning import TuningConfig
 
 from seamline.errors import InvalidInput
+from seamline.tuning import Algorithm
 from seamline.v1.inverter_pb2 import (
     INVERSION_METHOD_ENCODER,
     INVERSION_METHOD_HYPERSTYLE,
@@ -17,6 +18,7 @@ from seamline.v1.inverter_pb2 import (
     PIVOT_METHOD_OPTIMIZED,
     InvertOptions,
 )
+from seamline.v1.media_pb2 import ALGORITHM_DEFAULT, ALGORITHM_STIT
 
 TABLE: dict[str, Any] = {"max_passes": 7, "batch_size": 2, "pivot_steps": 9}
 ODD: Any = 77
@@ -51,11 +53,36 @@ def test_locality_has_ptis_numbers() -> None:
     assert locality == LocalityConfig(alpha=30.0, l2_weight=0.1, perceptual_weight=0.1, psi=0.5)
 
 
-@pytest.mark.parametrize("name", ["method", "pivots"])
+def test_stits_algorithm_is_the_classes_own_defaults() -> None:
+    table = TABLE | {"method": "hyperstyle", "pivots": "optimized", "locality": True}
+    config = asked(table, algorithm=ALGORITHM_STIT)
+    assert config == InversionConfig(algorithm=Algorithm.STIT)
+    tuning = config.tuning
+    assert (tuning.max_passes, tuning.learning_rate, tuning.batch_size) == (80, 3e-5, 1)
+    assert (tuning.seed, tuning.precision, tuning.target_psnr_db) == (None, "float32", 0.0)
+
+
+def test_what_is_asked_for_outright_wins_over_stits() -> None:
+    config = asked(algorithm=ALGORITHM_STIT, max_passes=3, method=INVERSION_METHOD_HYPERSTYLE)
+    assert (config.method, config.tuning) == (Method.HYPERSTYLE, TuningConfig(max_passes=3))
+
+
+def test_the_default_algorithm_leaves_no_trace_in_the_key() -> None:
+    assert asked(algorithm=ALGORITHM_DEFAULT).parameters == asked().parameters
+    assert "algorithm" not in asked().parameters
+    encoded = {"method": INVERSION_METHOD_ENCODER}
+    assert asked(algorithm=ALGORITHM_STIT, **encoded).parameters != asked(**encoded).parameters
+
+
+@pytest.mark.parametrize("name", ["method", "pivots", "algorithm"])
 def test_refuses_choices_that_it_does_not_know(name: str) -> None:
     with pytest.raises(InvalidInput, match="this version does not know") as caught:
         asked(**{name: ODD})
     assert caught.value.field == f"options.{name}"
+
+
+@pytest.mark.parametrize("name", ["method", "pivots"])
+def test_refuses_tables_with_choices_that_it_does_not_know(name: str) -> None:
     with pytest.raises(InvalidInput, match=f"sets {name} to 'magic'"):
         asked({name: "magic"})
 

@@ -18,6 +18,7 @@ FIGURES = {
     "bundle": "avatar-256",
     "edits": {"smile": 2.0},
     "style": None,
+    "algorithm": "default",
     "inversion": "pti",
     "pivots": "e4e",
     "blend": "stitch",

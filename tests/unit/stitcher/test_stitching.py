@@ -19,9 +19,10 @@ from seamline.alignment import Alignment
 from seamline.bundles import Bundle
 from seamline.editing.edit import PlannedEdit
 from seamline.errors import InvalidInput, NotFound, Precondition, StoreUnavailable
-from seamline.geometry import paste
+from seamline.geometry import paste, paste_sampled
 from seamline.job import Job
 from seamline.storage import Artifact, Store, decode_frames, open_store
+from seamline.tuning import Algorithm
 from seamline.v1.media_pb2 import ArtifactRef
 from tests.fakes.alignment import HEIGHT, RANGES, WIDTH, put_alignment, quad
 from tests.fakes.bundle import tiny_bundle
@@ -104,6 +105,21 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(stage, "stitch", stitch)
     return calls
+
+
+def test_stits_algorithm_pastes_as_stit_does(made: Inverted) -> None:
+    plan = replace(PLAN, frames=(0, 4), algorithm=Algorithm.STIT)
+    assert plan.parameters() == replace(PLAN, frames=(0, 4)).parameters() | {"algorithm": "stit"}
+    stitched = made.stitch(plan)
+    artifact, alignment = (
+        Artifact.open(made.store, stitched.ref, stage="stitch"),
+        Alignment.open(made.store, made.alignment),
+    )
+    faces, masks = (decode_frames(artifact.read_part(f"{kind}-0-000000-000004")) for kind in ("stitched", "masks"))
+    source, quads = made.source(), alignment.geometry(0).quads
+    expected = [paste_sampled(source[n], faces[n], quads[n], masks[n][..., 2]) for n in range(4)]
+    assert np.array_equal(made.frames(stitched), np.stack(expected))
+    assert not np.array_equal(made.frames(stitched), made.frames(made.stitch(replace(PLAN, frames=(0, 4)))))
 
 
 def test_only_the_face_changes(made: Inverted) -> None:

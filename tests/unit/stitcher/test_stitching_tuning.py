@@ -115,6 +115,29 @@ def test_style_offsets_of_the_edit_are_drawn(generator: Generator, goal: Goal) -
     assert (drawn - goal.edit).abs().max() > 0.05
 
 
+@pytest.mark.parametrize(("rate", "held"), [(0.0, True), (1e-2, False)])
+def test_styles_of_an_edit_are_held_unless_frames_have_their_own(
+    generator: Generator, goal: Goal, monkeypatch: pytest.MonkeyPatch, rate: float, held: bool
+) -> None:
+    learned: list[set[str]] = []
+    step = torch.optim.Adam.step
+
+    def watched(optimizer: torch.optim.Adam) -> None:
+        names = [name for name, _ in generator.synthesis.named_parameters()]
+        pairs = zip(names, optimizer.param_groups[0]["params"], strict=True)
+        learned.append({name for name, weight in pairs if weight.grad is not None})
+        step(optimizer)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    styles = [torch.full_like(style, 0.2) for style in generator.styles(goal.codes.codes[:1])]
+    asked = replace(goal[:1], codes=EditedCodes(codes=goal.codes.codes[:1], styles=styles))
+    config = replace(TOGETHER, frames_together=1, max_steps=2, style_learning_rate=rate)
+    stitch(generator, asked, config, ignore)
+    assert len(learned) == 2
+    assert any(".affine." in name for name in learned[0]) is not held
+    assert any(name.endswith("conv1.weight") for name in learned[0])
+
+
 def test_the_generator_itself_is_not_changed(generator: Generator, goal: Goal) -> None:
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     stitch(generator, goal, replace(TOGETHER, max_steps=1), ignore)
