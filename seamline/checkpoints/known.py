@@ -45,7 +45,7 @@ VALUES: Final[Mapping[str, frozenset[str]]] = {
     "torch": frozenset(
         {"float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"}
     ),
-    "builtins": frozenset({"object"}),
+    "builtins": frozenset({"dict", "object"}),
     "numpy": frozenset({"ndarray"}),
     "torch.storage": frozenset({"_load_from_bytes"}),
 }

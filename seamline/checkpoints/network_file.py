@@ -135,6 +135,8 @@ def _description(metadata: Mapping[str, str]) -> Description:
     if FORMAT not in metadata:
         raise ValueError(f"its format is not {FORMAT}")
     description = Description(**json.loads(metadata[FORMAT]))
+    if not isinstance(description.config, dict):
+        raise TypeError("its config is no table")
     if description.kind not in (*KINDS, *TABLES) or description.precision not in PRECISIONS:
         raise ValueError(f"kind {description.kind!r} or precision {description.precision!r} is unknown")
     return description
@@ -145,7 +147,7 @@ def _on_meta(path: Path, description: Description) -> nn.Module:
     try:
         with torch.device("meta"):
             return build(description.kind, description.config)
-    except (InvalidInput, KeyError, TypeError, ValueError) as error:
+    except (InvalidInput, KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise InvalidInput(
             f"{path}: {description.kind} config: {error}; convert the checkpoint again", path=path
         ) from error

@@ -26,7 +26,7 @@ def read_pickles(file: IO[bytes], size: int, budget: Budget) -> Any:
     """
     nested = partial(_read_nested, budget=budget)
     first = Unpickler(file, budget, None, nested).load()
-    if first != MAGIC:
+    if not isinstance(first, int) or first != MAGIC:
         return first
     protocol, system = (Unpickler(file, budget).load() for _ in range(2))
     if protocol != PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is not True:
