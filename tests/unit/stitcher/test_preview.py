@@ -2,8 +2,9 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ from PIL import Image
 from seamline_inverter.inversion import invert
 from seamline_inverter.options import InversionConfig
 from seamline_inverter.pivotal_tuning import TuningConfig
+from seamline_inverter.restyle import restyle
+from seamline_inverter.style_adaptation import StyleConfig
 from seamline_stitcher.preview import Sheet, Variant, check_size, preview
 from seamline_stitcher.sheet import CELL, GAP, contact_sheet
 
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
 from seamline.editing.edit import PlannedEdit
+from seamline.editing.style import Style
 from seamline.errors import InvalidInput, Precondition
 from seamline.inversion import Inversion
 from seamline.job import Job
@@ -96,6 +100,23 @@ def test_a_cell_is_the_edit_that_the_tuned_generator_draws(made: Inverted) -> No
 def test_variants_and_rows_differ(made: Inverted) -> None:
     pictures = made.cells(made.preview(SMILE, (*SMILE, *OLDER), (), frame_count=2), 4)
     assert len(np.unique(pictures.reshape(8, -1), axis=0)) == 8
+
+
+def test_a_style_is_drawn_and_named(made: Inverted, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, config = Style(neutral="face", target="old face"), StyleConfig(max_steps=2, batch_size=1)
+    styled = restyle(made.store, made.bundle, made.inversion, old, config, Job("restyle"))
+    titles: list[list[str]] = []
+    sheet = stage.contact_sheet
+
+    def read(columns: list[list[str]], *pictures: Any) -> bytes:
+        titles.extend(columns)
+        return sheet(columns, *pictures)
+
+    monkeypatch.setattr(stage, "contact_sheet", read)
+    drawn = [replace(made, inversion=inversion) for inversion in (made.inversion, styled.ref)]
+    plain, new = (one.cells(one.preview((), frame_count=2), 2)[1] for one in drawn)
+    assert not np.array_equal(plain, new)
+    assert titles == [["source"], ["no edit"], ["source"], ["style face > old face +1"]]
 
 
 def test_shows_as_many_frames_as_asked_for(made: Inverted) -> None:

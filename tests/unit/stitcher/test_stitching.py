@@ -10,6 +10,8 @@ import torch
 from seamline_inverter.inversion import invert
 from seamline_inverter.options import InversionConfig
 from seamline_inverter.pivotal_tuning import TuningConfig
+from seamline_inverter.restyle import restyle
+from seamline_inverter.style_adaptation import StyleConfig
 from seamline_stitcher.blending import Blend
 from seamline_stitcher.plan import Plan
 from seamline_stitcher.stitching import Stitched, stitch_range
@@ -18,8 +20,10 @@ from seamline_stitcher.stitching_tuning import StitchingConfig
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
 from seamline.editing.edit import PlannedEdit
+from seamline.editing.style import Style
 from seamline.errors import InvalidInput, NotFound, Precondition, StoreUnavailable
 from seamline.geometry import paste, paste_sampled
+from seamline.inversion import Inversion
 from seamline.job import Job
 from seamline.storage import Artifact, Store, decode_frames, open_store
 from seamline.tuning import Algorithm
@@ -270,6 +274,21 @@ def test_the_blend_and_the_moments_are_part_of_the_key(made: Inverted) -> None:
     meta = Artifact.open(made.store, made.stitch(plans[1]).ref, stage="stitch").meta
     assert meta["blend"] == "poisson"
     assert meta["edits"] == [["smile", 2.0], ["age", -1.0]]
+
+
+def test_a_style_needs_no_edit(made: Inverted) -> None:
+    old, config = Style(neutral="face", target="old face"), StyleConfig(max_steps=2, batch_size=1)
+    styled = restyle(made.store, made.bundle, made.inversion, old, config, Job("restyle"))
+    plan = replace(PLAN, edits=(), blend=Blend.FEATHER)
+    stitched = replace(made, inversion=styled.ref).stitch(plan)
+    artifact = Artifact.open(made.store, stitched.ref, stage="stitch")
+    assert artifact.meta["edits"] == []
+    generator = Inversion.open(made.store, styled.ref).tune(made.bundle.generator(), 0)
+    _, pivots = Inversion.open(made.store, made.inversion).pivots(0)
+    with torch.no_grad():
+        expected = to_pixels(generator.synthesis(pivots[:2])).astype(int)
+    drawn = decode_frames(artifact.read_part("naive-0-000000-000004"))[:2]
+    assert np.abs(drawn - expected).mean() < 1
 
 
 @pytest.mark.parametrize("frames", [(3, 3), (5, 2), (0, 11)])
