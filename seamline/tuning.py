@@ -42,7 +42,8 @@ class Algorithm(StrEnum):
         Raises:
             InvalidInput: the number is unknown; `field` says where it stands.
         """
-        known = {media_pb2.ALGORITHM_UNSPECIFIED: cls.DEFAULT} | {each.to_proto(): each for each in cls}
+        known: dict[int, Algorithm] = {media_pb2.ALGORITHM_UNSPECIFIED: cls.DEFAULT}
+        known |= {each.to_proto(): each for each in cls}
         if number not in known:
             raise InvalidInput(
                 f"{field} is {number}, which this version does not know: use one of {', '.join(map(str, known))}",
