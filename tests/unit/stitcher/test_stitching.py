@@ -26,7 +26,7 @@ from seamline.geometry import paste, paste_sampled
 from seamline.inversion import Inversion
 from seamline.job import Job
 from seamline.storage import Artifact, Store, decode_frames, open_store
-from seamline.tuning import Algorithm
+from seamline.tuning import Algorithm, to_pixels
 from seamline.v1.media_pb2 import ArtifactRef
 from tests.fakes.alignment import HEIGHT, RANGES, WIDTH, put_alignment, quad
 from tests.fakes.bundle import tiny_bundle
