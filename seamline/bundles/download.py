@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import urllib3
@@ -103,13 +104,14 @@ def _attempt(pool: urllib3.PoolManager, wanted: Wanted, part: "_Part", advance: 
         total = _total(answer, offset)
         if total is not None:
             _check_size(wanted, total)
-        part.begin(offset, answer.headers)
         advance(offset, total or wanted.size)
-        for chunk in _chunks(answer):
-            _check_size(wanted, offset + len(chunk), complete=False)
-            part.write(chunk)
-            offset += len(chunk)
-            advance(offset, total or wanted.size)
+        with part.opened(offset, answer.headers) as file:
+            for chunk in _chunks(answer):
+                _check_size(wanted, offset + len(chunk), complete=False)
+                file.write(chunk)
+                file.flush()
+                offset += len(chunk)
+                advance(offset, total or wanted.size)
     expected = total if total is not None else wanted.size
     if expected is not None and offset < expected:
         raise _Broken(f"{offset} of {expected} bytes")
@@ -131,8 +133,9 @@ def _answer(pool: urllib3.PoolManager, url: str, headers: dict[str, str]) -> Ite
 
 def _chunks(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     try:
-        # Not decoded: the digest is of the bytes as they are published.
-        yield from answer.stream(CHUNK_BYTES, decode_content=False)
+        # As they come, so that none is lost with the process; not decoded, as the digest is of the published bytes.
+        while chunk := answer.read1(CHUNK_BYTES, decode_content=False):
+            yield chunk
     except urllib3.exceptions.HTTPError as error:
         raise _Broken(str(error)) from error
 
@@ -202,17 +205,15 @@ class _Part:
             headers["If-Range"] = same
         return offset, headers
 
-    def begin(self, offset: int, headers: urllib3.HTTPHeaderDict) -> None:
-        with self._failures_named():
-            with self._path.open("ab") as file:
-                file.truncate(offset)
-            etag = headers.get("ETag", "")
-            same = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
-            self._note.write_text(json.dumps({"url": self._wanted.url, "validator": same}))
-
-    def write(self, chunk: bytes) -> None:
+    @contextmanager
+    def opened(self, offset: int, headers: urllib3.HTTPHeaderDict) -> Iterator[BinaryIO]:
+        """The file, cut to where the answer of these headers begins."""
+        etag = headers.get("ETag", "")
+        same = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
         with self._failures_named(), self._path.open("ab") as file:
-            file.write(chunk)
+            file.truncate(offset)
+            self._note.write_text(json.dumps({"url": self._wanted.url, "validator": same}))
+            yield file
 
     def discard(self) -> None:
         self._path.unlink(missing_ok=True)

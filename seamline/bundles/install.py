@@ -142,11 +142,23 @@ def install(
                 tell(source.name)
                 manifest = _with(manifest, recipe, source, _written(source, fetched.files, unfinished))
         manifest = _in_order(manifest, recipe)
-        if directory.resolve() != recipe.directory.resolve():
-            (unfinished / MANIFEST).write_bytes((recipe.directory / MANIFEST).read_bytes())
+        (unfinished / MANIFEST).write_bytes((recipe.directory / MANIFEST).read_bytes())
         (unfinished / INSTALLED_MANIFEST).write_text(format_manifest(manifest))
+        _check_whole(unfinished, manifest)
         commit(unfinished, directory)
     return manifest
+
+
+def _check_whole(unfinished: Path, manifest: Manifest) -> None:
+    """Refuse networks that do not belong together."""
+    generator = manifest.networks.get("generator")
+    if generator and generator.config.get("resolution") != manifest.resolution:
+        found = generator.config.get("resolution")
+        raise InvalidInput(
+            f"the generator draws {found} px, and bundle {manifest.name} has {manifest.resolution}; get the right file"
+        )
+    for fault in verify(unfinished).values():
+        raise InvalidInput(f"what was fetched does not fit together: {fault}; get its files again")
 
 
 def _in_order(manifest: Manifest, recipe: Recipe) -> Manifest:
