@@ -142,7 +142,7 @@ def test_a_manifest_of_another_name_is_refused(packed, there):
     def renamed(member, content):
         return member, content.replace(b"one-64", b"two-64")
 
-    with pytest.raises(InvalidInput, match="holds the directory 'one-64', and its bundle.toml says 'two-64'"):
+    with pytest.raises(InvalidInput, match=r"holds the directory 'one-64', and its bundle\.toml says 'two-64'"):
         unpack(repacked(packed, renamed), there)
 
 
