@@ -68,7 +68,13 @@ class ServiceUnavailable(SeamlineError):
 
 
 class Overloaded(SeamlineError):
-    """This replica has no room for more work now."""
+    """This replica has no room for more work now.
+
+    Attributes:
+        retry_seconds: what to wait before asking it again; another replica may be asked at once.
+    """
+
+    retry_seconds: float = 1.0
 
 
 class Cancelled(SeamlineError):

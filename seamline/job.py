@@ -12,10 +12,11 @@ A cancelled job raises `seamline.errors.Cancelled` at its next step or `advance`
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from seamline.errors import Cancelled
+from seamline.rpc import steps, tracing
 from seamline.rpc.metrics import STAGE
 from seamline.v1.media_pb2 import Progress
 
@@ -77,7 +78,8 @@ class Job:
         step = Step(self, name, total)
         start = time.perf_counter()
         try:
-            yield step
+            with tracing.step(self.stage, name):
+                yield step
             step.finish()
         finally:
             elapsed = time.perf_counter() - start
@@ -108,6 +110,18 @@ class Step:
         Raises:
             Cancelled: the caller went away or its deadline passed.
         """
+        steps.count(self._job.stage, self.name, done)
+        self._move(done, figures)
+
+    def skip(self, done: int) -> None:
+        """Counts `done` more that an earlier call has left: progress, but no work that the metrics count.
+
+        Raises:
+            Cancelled: as `advance`.
+        """
+        self._move(done, {})
+
+    def _move(self, done: int, figures: Mapping[str, float]) -> None:
         self.done += done
         self.figures.update(figures)
         self._stale = True
@@ -116,7 +130,8 @@ class Step:
         self._job.check()
 
     def finish(self) -> None:
-        """Reports how the step ended, unless that was the last thing reported."""
+        """Keeps how the step ended, and reports it unless that was the last thing reported."""
+        steps.keep_figures(self._job.stage, self.name, self.figures)
         if self._stale:
             self._report()
 
@@ -124,7 +139,5 @@ class Step:
         self._stale = False
         self._reported_at = time.monotonic()
         self._job.report(
-            Progress(
-                stage=self._job.stage, step=self.name, done=self.done, total=self.total, figures=self.figures
-            )
+            Progress(stage=self._job.stage, step=self.name, done=self.done, total=self.total, figures=self.figures)
         )

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from seamline.errors import Cancelled, SeamlineError, ServiceUnavailable, StoreUnavailable
+from seamline.rpc import tracing
 from seamline.rpc.errors import error_from_call, retry_seconds
 from seamline.rpc.logs import REQUEST_ID, REQUEST_ID_KEY
 
@@ -106,18 +107,23 @@ async def call_stage(
     """
     attempts = _Attempts(endpoint, timeout, retry)
     while True:
-        call = method(request, timeout=attempts.remaining(), wait_for_ready=True, metadata=request_metadata())
+        timeout = attempts.remaining()
+        span = tracing.made(request.DESCRIPTOR.full_name.removesuffix("Request"), endpoint)
+        call = method(request, timeout=timeout, wait_for_ready=True, metadata=request_metadata() + span.metadata)
         try:
             await answered(call, endpoint, retry.connect_seconds)
             async for response in call:
                 yield response.progress if response.HasField("progress") else response.result
                 if response.HasField("result"):
+                    span.end("OK")
                     return
             raise SeamlineError(f"{endpoint} ended its stream without a result", endpoint=endpoint)
         except grpc.aio.AioRpcError as error:
+            span.end(error.code().name, error.details() or "")
             await attempts.pause_after(error)
         finally:
             call.cancel()
+            span.end("CANCELLED")  # unless it has ended before
 
 
 def request_metadata() -> tuple[tuple[str, str], ...]:

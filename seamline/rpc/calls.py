@@ -10,14 +10,15 @@ import inspect
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
 
 from seamline.errors import SeamlineError
-from seamline.rpc import metrics
+from seamline.rpc import metrics, tracing
 from seamline.rpc.errors import abort, mapping_of
 from seamline.rpc.logs import REQUEST_ID, REQUEST_ID_KEY
 
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 INFRASTRUCTURE = "grpc."
 """Package of the services that gRPC brings along (health, reflection): never waited for, logged at DEBUG."""
+
+DRAINING: ContextVar[asyncio.Event | None] = ContextVar("seamline_draining", default=None)
+"""Set once the server of the call being served has been told to stop."""
 
 _TYPES = {
     (False, False): ("unary", grpc.unary_unary_rpc_method_handler),
@@ -40,10 +44,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     Attributes:
         idle: set while no call is under way, infrastructure's aside.
+        draining: set it when the server is to stop; calls see it as `DRAINING`.
     """
 
     def __init__(self) -> None:
         self.idle = asyncio.Event()
+        self.draining = asyncio.Event()
         self.idle.set()
         self._running = 0
 
@@ -53,17 +59,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         handler = await continuation(handler_call_details)
-        if (
-            handler is None
-        ):  # no such method: gRPC answers UNIMPLEMENTED, and no label is made of what it sent
+        if handler is None:  # no such method: gRPC answers UNIMPLEMENTED, and no label is made of what it sent
             return None
         kind, remake = _TYPES[handler.request_streaming, handler.response_streaming]
         call = (handler_call_details, kind)
         wrap = self._streaming if handler.response_streaming else self._unary
         behaviour = next(
-            filter(
-                None, (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
-            )
+            filter(None, (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream))
         )
         return remake(wrap(behaviour, *call), handler.request_deserializer, handler.response_serializer)
 
@@ -71,11 +73,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
             call = self._begin(details, kind, context)
             try:
-                response = await behaviour(request, context)
+                response = await behaviour(call.received(request), context)
             except Exception as error:
                 await call.fail(error)
                 raise
             call.code = grpc.StatusCode.OK
+            call.sent.inc()
             return response
 
         return handle
@@ -86,13 +89,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 # The headers tell the caller at once that somebody works on it.
                 await context.send_initial_metadata(((REQUEST_ID_KEY, REQUEST_ID.get()),))
-                responses = behaviour(request, context)
+                responses = behaviour(call.received(request), context)
                 if inspect.isawaitable(responses):  # writes to the context itself: the health service's Watch
                     await responses
                 else:
                     async with aclosing(responses):
                         async for response in responses:
                             yield response
+                            call.sent.inc()
             except Exception as error:
                 await call.fail(error)
                 raise
@@ -100,12 +104,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return handle
 
-    def _begin(
-        self, details: grpc.HandlerCallDetails, kind: str, context: grpc.aio.ServicerContext
-    ) -> "Call":
-        sent = dict(details.invocation_metadata or ()).get(REQUEST_ID_KEY, "")
-        REQUEST_ID.set(str(sent)[:64] or uuid.uuid4().hex)
-        call = Call(details.method, kind, context)
+    def _begin(self, details: grpc.HandlerCallDetails, kind: str, context: grpc.aio.ServicerContext) -> "Call":
+        sent = {name: str(value) for name, value in details.invocation_metadata or ()}
+        REQUEST_ID.set(sent.get(REQUEST_ID_KEY, "")[:64] or uuid.uuid4().hex)
+        DRAINING.set(self.draining)
+        call = Call(details.method, kind, context, sent)
         self._count(call, 1)
         # Called when the call is over in any way, a caller that vanished between two messages included.
         surroundings = contextvars.copy_context()
@@ -128,17 +131,34 @@ class Call:
 
     Attributes:
         code: its status once that is known; None if the caller ended the call.
+        sent: counts the messages sent.
     """
 
-    def __init__(self, method: str, kind: str, context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, method: str, kind: str, context: grpc.aio.ServicerContext, metadata: Mapping[str, str]) -> None:
         self.code: grpc.StatusCode | None = None
         self.infrastructure = method.lstrip("/").startswith(INFRASTRUCTURE)
+        self._span = None if self.infrastructure else tracing.served(method, metadata, REQUEST_ID.get())
         self._method = method
         self._context = context
         self._detail = ""
         self._labels = (kind, *method.lstrip("/").split("/", 1))
         self._start = time.perf_counter()
+        self.sent = metrics.SENT.labels(*self._labels)
+        self._received = metrics.RECEIVED.labels(*self._labels)
         metrics.STARTED.labels(*self._labels).inc()
+
+    def received(self, request: Any) -> Any:
+        """The request, or the stream of them, with its messages counted."""
+        if not isinstance(request, AsyncIterator):
+            self._received.inc()
+            return request
+
+        async def counted() -> AsyncIterator[Any]:
+            async for message in request:
+                self._received.inc()
+                yield message
+
+        return counted()
 
     async def fail(self, error: Exception) -> None:
         """Ends the call with the status of what its handler raised."""
@@ -161,6 +181,8 @@ class Call:
         code = self.code or self._code_of_lost_caller()
         metrics.HANDLED.labels(*self._labels, code.name).inc()
         metrics.HANDLING.labels(*self._labels).observe(seconds)
+        if self._span is not None:
+            self._span.end(code.name, self._detail)
         level = logging.ERROR if code in _FAULTS else logging.INFO
         extra = {"method": self._method, "code": code.name, "seconds": round(seconds, 4)}
         if self._detail:

@@ -36,7 +36,9 @@ class ServerConfig(BaseSettings):
     threads: int = Field(default=0, ge=0)
     """CPU threads of torch; 0 leaves it to torch, which in a container counts the cores of the node."""
     max_concurrent_stages: int = Field(default=1, ge=1)
-    """Stage calls that run at a time; one more is refused with RESOURCE_EXHAUSTED."""
+    """Stage calls that run at a time, as many as the device holds."""
+    queue: int = Field(default=1, ge=0)
+    """Stage calls that may wait for their turn; one more is refused with RESOURCE_EXHAUSTED."""
     drain_seconds: float = Field(default=30.0, ge=0)
     """How long calls under way may go on after SIGTERM; less than the pod's terminationGracePeriodSeconds."""
     max_message_bytes: int = Field(default=4 << 20, ge=1024)

@@ -16,8 +16,6 @@ from grpc_status import rpc_status
 from seamline import errors
 
 DOMAIN = "seamline"
-RETRY_SECONDS = 1.0
-"""What a full replica asks its callers to wait; another replica may have room at once."""
 
 # A status travels in HTTP/2 headers, of which peers accept 8 KiB: the message twice (percent-encoded, and in
 # the details), the details in base64.
@@ -73,9 +71,9 @@ def status_of(error: errors.SeamlineError) -> status_pb2.Status:
         # The description would repeat the message, and headers are small.
         violation = error_details_pb2.BadRequest.FieldViolation(field=_cut(error.field, VALUE_LIMIT))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if isinstance(error, errors.Overloaded):
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(int(RETRY_SECONDS * 1000))
+        delay.FromMilliseconds(int(error.retry_seconds * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     # grpc.StatusCode values are (number, name); google.rpc numbers them alike.
     return status_pb2.Status(
@@ -106,6 +104,8 @@ def error_from_call(call: grpc.aio.AioRpcError, endpoint: str) -> errors.Seamlin
     kind = _TYPES.get(info.reason) or _newer_type(call.code())
     error = kind(status.message, field=field)
     error.metadata = {**info.metadata, "endpoint": info.metadata.get("endpoint", endpoint)}
+    if isinstance(error, errors.Overloaded) and (seconds := retry_seconds(call)) is not None:
+        error.retry_seconds = seconds
     return error
 
 

@@ -25,7 +25,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import disable_created_metrics, start_http_server
 
 from seamline.errors import InvalidInput, SeamlineError
-from seamline.rpc import logs, metrics
+from seamline.rpc import gpu, logs, metrics, steps, tracing
 from seamline.rpc.calls import CallInterceptor
 from seamline.rpc.config import ServerConfig
 
@@ -74,6 +74,7 @@ async def started(config: ServerConfig, register: Register, service_full_name: s
         await healthy.set(service_full_name, health_pb2.HealthCheckResponse.SERVING)
         yield Bound(port, scraped.server_port)
         await healthy.enter_graceful_shutdown()
+        calls.draining.set()
         await _drain(server, calls, config.drain_seconds)
     finally:
         await server.stop(None)
@@ -86,6 +87,8 @@ async def serve(name: str, config: ServerConfig, register: Register, service_ful
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends the process at once."""
     logs.configure(name, config.log_level)
     disable_created_metrics()
+    tracing.configure(name)
+    gpu.watch(config.device)
     _limit_torch(config.threads)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -96,12 +99,15 @@ async def serve(name: str, config: ServerConfig, register: Register, service_ful
         logger.info("draining", extra={"seconds": config.drain_seconds})
         stop.set()
 
-    async with started(config, register, service_full_name) as bound:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
-        _write_ports(config, bound)
-        logger.info(f"listening {name} {config.host}:{bound.grpc} metrics:{bound.metrics}")
-        await stop.wait()
+    try:
+        async with started(config, register, service_full_name) as bound:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, on_signal)
+            _write_ports(config, bound)
+            logger.info(f"listening {name} {config.host}:{bound.grpc} metrics:{bound.metrics}")
+            await stop.wait()
+    finally:
+        await asyncio.to_thread(tracing.close)
     logger.info("stopped")
 
 
@@ -150,10 +156,12 @@ def _serve_metrics(config: ServerConfig) -> tuple[WSGIServer, Thread]:
 
 
 def _declare(service_full_name: str) -> None:
-    """Starts each method's counters at 0, so that a rate sees the first failure."""
+    """Starts the counters of each stage and method at 0, so that a rate sees the first failure."""
+    steps.declare(service_full_name)
     for method in descriptor_pool.Default().FindServiceByName(service_full_name).methods:
         kind = "server_stream" if method.server_streaming else "unary"
-        metrics.STARTED.labels(kind, service_full_name, method.name)
+        for counter in (metrics.STARTED, metrics.RECEIVED, metrics.SENT, metrics.HANDLING):
+            counter.labels(kind, service_full_name, method.name)
         for code in grpc.StatusCode:
             metrics.HANDLED.labels(kind, service_full_name, method.name, code.name)
 

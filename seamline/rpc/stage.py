@@ -3,17 +3,20 @@
 import asyncio
 import contextvars
 import threading
+import time
+from asyncio import FIRST_COMPLETED
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TypeVar
 
 import grpc
 
 from seamline.errors import Overloaded
 from seamline.job import Job
-from seamline.rpc.metrics import CAPACITY, REFUSED, RUNNING
+from seamline.rpc.calls import DRAINING
+from seamline.rpc.metrics import CAPACITY, QUEUE_CAPACITY, QUEUE_SECONDS, QUEUED, REFUSED, RUNNING
 from seamline.v1.media_pb2 import Progress
 
 R = TypeVar("R")
@@ -26,39 +29,98 @@ MAX_PENDING = 32
 
 
 class StageExecutor:
-    """The worker threads of one replica; a call that finds none free is refused, not queued.
+    """The worker threads of one replica, and the few calls that wait for one; a call beyond these is refused.
 
-    Refusing lets the caller's balancer try another replica at once, where a queue would hide from it how
-    loaded this one is. A thread counts as taken until its work has really stopped, cancelled or not.
+    The queue is short: it only has to bridge the moment between the end of one call and the arrival of the next.
+    Refusing lets a caller go to another replica at once, where a long queue would hold the call while that one idles.
+    A thread counts as taken until its work has really stopped, cancelled or not.
+
+    Everything but the work happens in the event loop.
     """
 
-    def __init__(self, max_concurrent_stages: int) -> None:
-        self._limit = max_concurrent_stages
-        self._free = threading.BoundedSemaphore(max_concurrent_stages)
+    def __init__(self, max_concurrent_stages: int, queue: int = 0) -> None:
+        """Makes the threads.
+
+        Args:
+            max_concurrent_stages: calls that work at a time.
+            queue: calls that may wait.
+        """
+        self._limit, self._queue = max_concurrent_stages, queue
+        self._running = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._threads = ThreadPoolExecutor(max_concurrent_stages, thread_name_prefix="stage")
         CAPACITY.set(max_concurrent_stages)
+        QUEUE_CAPACITY.set(queue)
 
-    def submit(self, job: Job, work: Callable[[Job], R]) -> "Future[R]":
-        """Starts `work(job)` in a thread.
+    async def turn(self, stage: str) -> AsyncGenerator[None, None]:
+        """Ends when a thread is the caller's, who must `submit` at once; yields every second while there is none.
 
         Raises:
-            Overloaded: every thread is taken.
+            Overloaded: every thread and every place in the queue is taken, or the server is told to stop.
         """
-        if not self._free.acquire(blocking=False):
-            REFUSED.labels(job.stage).inc()
+        start = time.monotonic()
+        if self._running < self._limit:
+            self._running += 1
+        elif len(self._waiting) < self._queue:
+            QUEUED.labels(stage).inc()
+            try:
+                async with aclosing(self._wait(stage)) as waiting:
+                    async for _ in waiting:
+                        yield
+            finally:
+                QUEUED.labels(stage).dec()
+        else:
+            REFUSED.labels(stage, "full").inc()
             raise Overloaded(
-                f"this replica already runs {self._limit} stage calls (SEAMLINE_MAX_CONCURRENT_STAGES); "
-                "try again, another replica may be free",
+                f"this replica already runs {self._limit} stage calls and {len(self._waiting)} wait "
+                "(SEAMLINE_MAX_CONCURRENT_STAGES, SEAMLINE_QUEUE); try again, another replica may be free",
                 limit=self._limit,
             )
+        QUEUE_SECONDS.labels(stage).observe(time.monotonic() - start)
+
+    async def _wait(self, stage: str) -> AsyncGenerator[None, None]:
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        draining = asyncio.ensure_future((DRAINING.get() or asyncio.Event()).wait())
+        try:
+            while not place.done():
+                if draining.done():
+                    REFUSED.labels(stage, "draining").inc()
+                    raise Overloaded("this replica is told to stop; try again, another replica may be free")
+                yield
+                await asyncio.wait({place, draining}, timeout=HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED)
+        except BaseException:
+            self._leave(place)
+            raise
+        finally:
+            draining.cancel()
+
+    def submit(self, job: Job, work: Callable[[Job], R]) -> "Future[R]":
+        """Starts `work(job)` in the thread that a `turn` has ended with."""
         RUNNING.labels(job.stage).inc()
+        loop = asyncio.get_running_loop()
         future = self._threads.submit(contextvars.copy_context().run, _contained, work, job)
-        future.add_done_callback(lambda _: self._release(job.stage))
+
+        def release() -> None:
+            RUNNING.labels(job.stage).dec()
+            self._pass_on()
+
+        future.add_done_callback(lambda _: _call_in(loop, release))
         return future
 
-    def _release(self, stage: str) -> None:
-        RUNNING.labels(stage).dec()
-        self._free.release()
+    def _leave(self, place: "asyncio.Future[None]") -> None:
+        """Gives up a place in the queue, or the thread that it has just become."""
+        if place.done():
+            self._pass_on()
+        else:
+            self._waiting.remove(place)
+
+    def _pass_on(self) -> None:
+        """Hands a thread that is free to the call that has waited longest."""
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
+        else:
+            self._running -= 1
 
 
 async def run_stage(
@@ -68,6 +130,8 @@ async def run_stage(
     executor: StageExecutor,
 ) -> AsyncGenerator[Progress | R, None]:
     """Runs `work(job)` in a thread and yields its progress, at least once a second, then what it returns.
+
+    While it waits for a thread, the step is "queue".
 
     When the call ends early, because its caller cancelled, vanished or set a deadline that passed, the job is
     cancelled: the thread stops at its next `Job.check`, that is within one optimiser step.
@@ -79,7 +143,7 @@ async def run_stage(
         executor: the replica's threads.
 
     Raises:
-        Overloaded: no thread is free.
+        Overloaded: no thread is free, and too many calls wait for one.
         Exception: whatever `work` raised; `seamline.rpc.calls` makes a status of it.
     """
     loop = asyncio.get_running_loop()
@@ -88,13 +152,15 @@ async def run_stage(
     context.add_done_callback(lambda _: cancelled.set())  # pyright: ignore[reportArgumentType]
 
     def wake() -> None:
-        with suppress(RuntimeError):  # the loop is closed: the process is ending
-            loop.call_soon_threadsafe(news.set)
+        _call_in(loop, news.set)
 
     def report(progress: Progress) -> None:
         pending.append(progress)
         wake()
 
+    async with aclosing(executor.turn(stage)) as waiting:
+        async for _ in waiting:
+            yield Progress(stage=stage, step="queue")
     future = executor.submit(Job(stage, on_progress=report, cancelled=cancelled), work)
     future.add_done_callback(lambda _: wake())
     try:
@@ -112,6 +178,12 @@ async def run_stage(
         yield future.result()
     finally:
         cancelled.set()
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Makes a call in the loop's thread, from any."""
+    with suppress(RuntimeError):  # the loop is closed: the process is ending
+        loop.call_soon_threadsafe(call)
 
 
 async def _silent(news: asyncio.Event) -> bool:

@@ -6,6 +6,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from seamline.errors import InvalidInput
+from seamline.storage.measured import MeasuredStore
 
 
 class Store(Protocol):
@@ -64,9 +65,9 @@ def open_store(url: str) -> Store:
     if scheme == "file":
         from seamline.storage.local import LocalStore
 
-        return LocalStore.from_url(url)
+        return MeasuredStore(LocalStore.from_url(url))
     if scheme == "s3":
         from seamline.storage.s3 import S3Store
 
-        return S3Store.from_url(url)
+        return MeasuredStore(S3Store.from_url(url))
     raise InvalidInput(f"store URL {url!r} starts with neither file:// nor s3://", url=url)

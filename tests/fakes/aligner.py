@@ -27,9 +27,9 @@ Work = Callable[[Job], AlignResult]
 class FunctionAligner(aligner_pb2_grpc.AlignerServiceServicer):
     """Aligns by calling a function."""
 
-    def __init__(self, work: Work, limit: int) -> None:
+    def __init__(self, work: Work, limit: int, queue: int) -> None:
         self._work = work
-        self._executor = StageExecutor(limit)
+        self._executor = StageExecutor(limit, queue)
 
     async def Align(  # noqa: N802
         self, request: AlignRequest, context: grpc.aio.ServicerContext
@@ -51,7 +51,7 @@ async def serving(work: Work, **settings: object) -> AsyncIterator[Served]:
     config = ServerConfig(**{"host": "127.0.0.1", "port": 0, "metrics_port": 0, "store": "file:///nowhere", **settings})
 
     def register(server: grpc.aio.Server) -> None:
-        servicer = FunctionAligner(work, config.max_concurrent_stages)
+        servicer = FunctionAligner(work, config.max_concurrent_stages, config.queue)
         aligner_pb2_grpc.add_AlignerServiceServicer_to_server(servicer, server)
 
     async with started(config, register, SERVICE) as bound:
@@ -81,7 +81,7 @@ def main() -> None:
     work = slow_work(int(sys.argv[1]), float(sys.argv[2]))
 
     def register(server: grpc.aio.Server) -> None:
-        servicer = FunctionAligner(work, config.max_concurrent_stages)
+        servicer = FunctionAligner(work, config.max_concurrent_stages, config.queue)
         aligner_pb2_grpc.add_AlignerServiceServicer_to_server(servicer, server)
 
     run("aligner", config, register, SERVICE)

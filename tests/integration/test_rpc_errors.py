@@ -79,7 +79,7 @@ async def test_a_full_replica_refuses_and_a_patient_caller_gets_its_turn() -> No
             assert go_on.wait(20)
         return result()
 
-    async with serving(work) as served, stub_of(served) as stub:
+    async with serving(work, queue=0) as served, stub_of(served) as stub:
         first = call_stage(stub.Align, AlignRequest(), "aligner:1")
         assert isinstance(await anext(first), Progress)
         with pytest.raises(errors.Overloaded, match="1 stage calls") as caught:

@@ -178,7 +178,7 @@ def _write_crops(
                 wanted[f"crops-{number}-{span(run)}"] = run, track, rows
     missing = {name: crops for name, crops in wanted.items() if not writer.has_part(name)}
     with job.step("crop", total=sum(len(rows) for *_, rows in wanted.values())) as step:
-        step.advance(step.total - sum(len(rows) for *_, rows in missing.values()))
+        step.skip(step.total - sum(len(rows) for *_, rows in missing.values()))
         for run, frames in decoded(path, sorted({run for run, *_ in missing.values()})):
             for name, (at, track, rows) in missing.items():
                 if at == run:

@@ -25,7 +25,7 @@ def observe(
     """Writes the frames and faces parts of every range that lacks them."""
     missing = [run for run in ranges if not (writer.has_part(frames_part(run)) and writer.has_part(faces_part(run)))]
     with job.step("observe", total=ranges[-1][1]) as step:
-        step.advance(ranges[-1][1] - sum(end - start for start, end in missing))
+        step.skip(ranges[-1][1] - sum(end - start for start, end in missing))
         if not missing:
             return
         follower = FaceFollower(backend())

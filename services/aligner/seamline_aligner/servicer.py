@@ -43,7 +43,7 @@ class AlignerServicer(AlignerServiceServicer):
     def __init__(self, config: AlignerConfig, store: Store) -> None:
         self._config = config
         self._store = store
-        self._executor = StageExecutor(config.max_concurrent_stages)
+        self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
     async def Align(  # noqa: N802
         self, request: AlignRequest, context: grpc.aio.ServicerContext

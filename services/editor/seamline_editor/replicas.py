@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ import grpc
 
 from seamline.client import Retry, call_stage
 from seamline.errors import Overloaded, SeamlineError, ServiceUnavailable, StoreUnavailable
+from seamline.rpc.metrics import RETRIES, WAITING
 
 DNS = "dns:"
 DNS_REPLICAS = 8
-"""Replicas assumed behind a dns:/// name; those that are full refuse, and the call waits."""
+"""Replicas assumed behind a dns:/// name: how many calls are made at a time, and, since the channel asks one after
+another, how often a refused call is repeated before it waits."""
 
 BROKEN = (ServiceUnavailable, StoreUnavailable)
 """What may be gone at the next attempt."""
@@ -35,8 +37,6 @@ class Persistence:
     """How often after a replica or the store was unavailable."""
     backoff_seconds: float = 0.5
     """Mean wait before the first of these repeats; it doubles each time."""
-    full_seconds: float = 1.0
-    """Mean wait after every endpoint refused for want of room."""
     patience_seconds: float = 1800.0
     """How much waiting for room a call puts up with."""
 
@@ -59,6 +59,7 @@ class Replicas:
 
     def __init__(
         self,
+        stage: str,
         endpoints: str,
         open_channel: Callable[[str], grpc.aio.Channel],
         method: Method,
@@ -67,6 +68,7 @@ class Replicas:
         """Opens channels; they connect when first used.
 
         Args:
+            stage: the stage that the method runs, for the metrics.
             endpoints: "host:port", or several with commas between, or "dns:///host:port".
             open_channel: makes a channel to one endpoint.
             method: the stage's method of the stub on a channel.
@@ -78,7 +80,11 @@ class Replicas:
         connect_seconds = CONNECT_SECONDS if len(addresses) == 1 else CONNECT_ELSEWHERE_SECONDS
         self._one_attempt = Retry(repeats=0, patience_seconds=0.0, connect_seconds=connect_seconds)
         self._turn = 0
+        self._stage = stage
         self.concurrency = sum(DNS_REPLICAS if a.startswith(DNS) else 1 for a in addresses)
+        WAITING.labels(stage)
+        for reason in _REASONS:
+            RETRIES.labels(stage, reason)
 
     async def call(self, request: Any) -> AsyncGenerator[Any, None]:
         """Yields the Progress of a stage call, then its result; closing the iterator cancels the call.
@@ -88,7 +94,7 @@ class Replicas:
         Raises:
             SeamlineError: what the stage raised; Overloaded or ServiceUnavailable once persistence is spent.
         """
-        attempts = _Attempts(self._persistence, len(self._endpoints))
+        attempts = _Attempts(self._stage, self._persistence, self.concurrency)
         tried: list[_Endpoint] = []
         while True:
             endpoint = self._choose(tried)
@@ -116,9 +122,10 @@ class Replicas:
 class _Attempts:
     """What is left of one call's persistence."""
 
-    def __init__(self, persistence: Persistence, endpoints: int) -> None:
+    def __init__(self, stage: str, persistence: Persistence, replicas: int) -> None:
+        self._stage = stage
         self._persistence = persistence
-        self._endpoints = endpoints
+        self._replicas = replicas
         self._broken = 0
         self._refused = 0
         self._waited = 0.0
@@ -131,8 +138,8 @@ class _Attempts:
         """
         if isinstance(error, Overloaded):
             self._refused += 1
-            # Another endpoint is asked at once; only when all have refused there is something to wait for.
-            wait = 0.0 if self._refused % self._endpoints else self._persistence.full_seconds
+            # Another replica is asked at once; only when all have refused there is something to wait for.
+            wait = 0.0 if self._refused % self._replicas else error.retry_seconds
             self._waited += wait
             if self._waited > self._persistence.patience_seconds:
                 raise error
@@ -141,5 +148,16 @@ class _Attempts:
                 raise error
             wait = self._persistence.backoff_seconds * 2**self._broken
             self._broken += 1
-        # Spread, so that calls turned away together do not come back together.
-        await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+        RETRIES.labels(self._stage, _reason(error)).inc()
+        with WAITING.labels(self._stage).track_inprogress() if isinstance(error, Overloaded) else nullcontext():
+            # Spread, so that calls turned away together do not come back together.
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+
+
+_REASONS = ("full", "unavailable", "store")
+
+
+def _reason(error: SeamlineError) -> str:
+    if isinstance(error, Overloaded):
+        return "full"
+    return "store" if isinstance(error, StoreUnavailable) else "unavailable"

@@ -95,16 +95,16 @@ def connect(config: EditorConfig) -> Stages:
     """Opens the channels to the stages; needs a running event loop."""
     persistence = Persistence(patience_seconds=config.patience_seconds)
 
-    def replicas(endpoints: str, method: Callable[[grpc.aio.Channel], Any]) -> Replicas:
-        return Replicas(endpoints, open_channel, method, persistence)
+    def replicas(stage: str, endpoints: str, method: Callable[[grpc.aio.Channel], Any]) -> Replicas:
+        return Replicas(stage, endpoints, open_channel, method, persistence)
 
-    stitch = replicas(config.stitcher, lambda channel: StitcherServiceStub(channel).Stitch)
+    stitch = replicas("stitch", config.stitcher, lambda channel: StitcherServiceStub(channel).Stitch)
     return Stages(
-        align=replicas(config.aligner, lambda channel: AlignerServiceStub(channel).Align),
-        invert=replicas(config.inverter, lambda channel: InverterServiceStub(channel).Invert),
-        restyle=replicas(config.inverter, lambda channel: InverterServiceStub(channel).Restyle),
+        align=replicas("align", config.aligner, lambda channel: AlignerServiceStub(channel).Align),
+        invert=replicas("invert", config.inverter, lambda channel: InverterServiceStub(channel).Invert),
+        restyle=replicas("restyle", config.inverter, lambda channel: InverterServiceStub(channel).Restyle),
         stitch=stitch,
-        preview=replicas(config.stitcher, lambda channel: StitcherServiceStub(channel).Preview),
-        score=replicas(config.metrics, lambda channel: MetricsServiceStub(channel).Score),
+        preview=replicas("preview", config.stitcher, lambda channel: StitcherServiceStub(channel).Preview),
+        score=replicas("score", config.metrics, lambda channel: MetricsServiceStub(channel).Score),
         stitch_concurrency=config.stitch_concurrency or stitch.concurrency,
     )

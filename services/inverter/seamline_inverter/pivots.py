@@ -56,7 +56,7 @@ class PivotFinder:
         found = sum(map(len, psnr))
         self._generator.requires_grad_(False)
         with job.step("search", total=steps * len(crops.frames)) as step:
-            step.advance(steps * found)
+            step.skip(steps * found)
             for images in batches(crops, self._bundle.device, skip=found):
                 w.append(self._search(images, step))
                 psnr.append(drawn_psnr(self._generator, self._expanded(w[-1]), images, self._config))
@@ -77,7 +77,7 @@ class PivotFinder:
             start = encode(self._bundle, images, config.algorithm).mean(1)
         perceptual = self._bundle.module("perceptual")
         w = search(self._generator, perceptual, images, start, config.search, config.tuning.precision, on_step)
-        step.advance((config.search.pivot_steps - taken) * len(images))
+        step.skip((config.search.pivot_steps - taken) * len(images))
         return w
 
     def _expanded(self, w: Tensor) -> Tensor:

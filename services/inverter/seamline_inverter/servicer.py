@@ -33,7 +33,7 @@ class InverterServicer(InverterServiceServicer):
     def __init__(self, config: InverterConfig, store: Store) -> None:
         self._config = config
         self._store = store
-        self._executor = StageExecutor(config.max_concurrent_stages)
+        self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
     async def Invert(  # noqa: N802
         self, request: InvertRequest, context: grpc.aio.ServicerContext

@@ -84,7 +84,7 @@ def _run(adaptation: StyleAdaptation, checkpoint: Checkpoint, step: Step) -> Non
     """Learns until it is done, on from the last checkpoint of an earlier attempt."""
     if state := checkpoint.load():
         adaptation.restore(state)
-        step.advance(adaptation.steps)
+        step.skip(adaptation.steps)
     while not adaptation.finished:
         step.advance(loss=adaptation.update())
         if checkpoint.due:

@@ -126,7 +126,7 @@ class TrackInversion:
         tuning = PivotalTuning(generator, self._bundle.module("perceptual"), config)
         course = self._restored(tuning) or Course(history=[pivot_psnr_db])
         with self._job.step("pti", total=config.max_passes * len(pivots)) as step:
-            step.advance(course.passes * len(pivots) + course.seen)
+            step.skip(course.passes * len(pivots) + course.seen)
             while course.passes < config.max_passes and not course.reached(config.target_psnr_db):
                 self._visit(tuning, course, pivots, crops, step)
                 if self._tuned.due:

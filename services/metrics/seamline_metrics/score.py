@@ -13,7 +13,7 @@ from seamline.alignment import Alignment, Range, crops_part
 from seamline.bundles import Bundle
 from seamline.editing.keyframes import strength_at
 from seamline.errors import InvalidInput, Precondition
-from seamline.job import Job
+from seamline.job import Job, Step
 from seamline.storage import Artifact, ArtifactWriter, Recipe, Store, decode_frames
 from seamline.storage.framepack import Frames
 from seamline.v1.media_pb2 import ArtifactRef
@@ -81,29 +81,34 @@ def _write_scores(
 ) -> ArtifactRef:
     segments = _segments(aligned, stitched)
     measured: dict[int, list[Measures]] = {}
-    with job.step("measure", total=len(segments)) as step:
+    with job.step("measure", total=sum(len(part.meta["frames"]) for part in stitched)) as step:
         for segment in segments:
-            measured.setdefault(segment.track, []).append(_measured(writer, bundle, aligned, segment, job))
-            step.advance()
-    with job.step("compare"):
+            measured.setdefault(segment.track, []).append(_measured(writer, bundle, aligned, segment, job, step))
+    with job.step("compare") as step:
         tracks = {track: _joined(parts) for track, parts in sorted(measured.items())}
         frames = np.concatenate([measures.frames for measures in tracks.values()])
         seconds = aligned.seconds(frames)
         edits = [_edit_request(bundle, edit, seconds) for edit in _edits(stitched[0])]
         values = summarize(tracks, edits) | {"bundle": bundle.name, "edits": stitched[0].meta["edits"]}
+        seam = {f"seam_error_{kind}": values["seam_error"][kind] for kind in ("naive", "stitched")}
+        step.advance(**seam, **{name: values[name] for name in ("tl_id", "tg_id", "identity_similarity")})
     writer.put_part(SCORES, json.dumps(values, allow_nan=False, separators=(",", ":")).encode())
     return writer.finish({"frames": len(values["frames"])}, parts=[SCORES])
 
 
-def _measured(writer: ArtifactWriter, bundle: Bundle, aligned: Alignment, segment: _Segment, job: Job) -> Measures:
+def _measured(
+    writer: ArtifactWriter, bundle: Bundle, aligned: Alignment, segment: _Segment, job: Job, step: Step
+) -> Measures:
     """The measures of one segment, taken now or found from an earlier call."""
     name = f"measures-{segment.suffix}.npz"
-    if not writer.has_part(name):
-        crops = _read_crops(aligned, segment)
-        measures = measure(crops, bundle, set(bundle.manifest.networks), job.check)
-        writer.put_part(name, measures.to_bytes())
+    if writer.has_part(name):
+        measures = Measures.from_bytes(writer.read_part(name))
+        step.skip(len(measures.frames))
         return measures
-    return Measures.from_bytes(writer.read_part(name))
+    measures = measure(_read_crops(aligned, segment), bundle, set(bundle.manifest.networks), job.check)
+    writer.put_part(name, measures.to_bytes())
+    step.advance(len(measures.frames))
+    return measures
 
 
 def _read_crops(aligned: Alignment, segment: _Segment) -> TrackCrops:

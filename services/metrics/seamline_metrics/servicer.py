@@ -21,7 +21,7 @@ class MetricsServicer(MetricsServiceServicer):
     def __init__(self, config: MetricsConfig, store: Store) -> None:
         self._config = config
         self._store = store
-        self._executor = StageExecutor(config.max_concurrent_stages)
+        self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
     async def Score(  # noqa: N802
         self, request: ScoreRequest, context: grpc.aio.ServicerContext

@@ -45,7 +45,7 @@ class StitcherServicer(StitcherServiceServicer):
     def __init__(self, config: StitcherConfig, store: Store) -> None:
         self._config = config
         self._store = store
-        self._executor = StageExecutor(config.max_concurrent_stages)
+        self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
     async def Stitch(  # noqa: N802
         self, request: StitchRequest, context: grpc.aio.ServicerContext
