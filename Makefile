@@ -52,7 +52,7 @@ $(STAMPS)/install: pyproject.toml constraints.txt $(wildcard services/*/pyprojec
 	touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install
-	$(PIP) -c constraints.txt -e '.[dev,dlib,fit,otel,text,training]'
+	$(PIP) -c constraints.txt -e '.[dev,dlib,fit,onnx,otel,text,training]'
 	touch $@
 
 $(BIN)/python:

@@ -24,8 +24,9 @@ from seamline.bundles.recipe import read_recipe
 from seamline.bundles.verify import remedy, verify
 from seamline.cli.arguments import bundles_directory
 from seamline.cli.bundle_fetch import To, fetch_bundle, tell_place
-from seamline.cli.bundle_tables import contents_table, edits_line, listing, recipe_table
+from seamline.cli.bundle_tables import contents, edits_line, listing, sources
 from seamline.cli.convert import convert_files
+from seamline.cli.export import export_networks
 from seamline.cli.options import console
 
 bundles_app = typer.Typer(help="Get, check, pack and convert bundles of networks.", no_args_is_help=True)
@@ -43,15 +44,16 @@ def list_bundles() -> None:
 def show(name: Name) -> None:
     """Show a bundle's networks, licences, sources, digests and edits."""
     directory = find_bundle(name, bundles_directory())
-    Console().print(escape(str(directory)), soft_wrap=True, highlight=False)
+    shown = [str(directory)]
     if has_weights(directory):
         manifest, _ = read_manifest(directory)
-        Console().print(contents_table(manifest), edits_line(manifest.edits), sep="\n\n")
+        shown += [contents(manifest), edits_line(manifest.edits)]
     if is_recipe(directory):
         recipe = read_recipe(directory)
-        Console().print("", recipe_table(recipe), sep="\n")
+        shown.append(sources(recipe))
         if not has_weights(directory):
-            Console().print("", edits_line(recipe.edits), sep="\n")
+            shown.append(edits_line(recipe.edits))
+    typer.echo("\n\n".join(shown))
 
 
 @bundles_app.command("verify")
@@ -72,6 +74,7 @@ def verify_bundle(name: Name) -> None:
 
 bundles_app.command("fetch")(fetch_bundle)
 bundles_app.command("convert")(convert_files)
+bundles_app.command("export")(export_networks)
 
 
 @bundles_app.command("pack")

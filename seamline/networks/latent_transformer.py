@@ -1,6 +1,6 @@
 """Latent Transformer (Yao et al. 2021, arXiv:2106.11895): edits whose direction depends on the face."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -62,14 +62,18 @@ class LatentTransformer(nn.Module):
         """
         config = self.config
         expect_shape(ws, (None, config.num_ws, config.w_dim), "latent transformer's codes (batch, num_ws, w_dim)")
-        expect_shape(strengths, (len(ws), len(config.names)), "latent transformer's strengths (batch, attribute)")
-        # Most requests move few of the attributes: the others' maps need not be computed.
-        moved = strengths.detach().abs().amax(0).nonzero()[:, 0].tolist() if len(ws) else []
+        expect_shape(strengths, (ws.shape[0], len(config.names)), "latent transformer's strengths (batch, attribute)")
         edited = ws.float()
-        for attribute in moved:
+        for attribute in self._moved(strengths):
             offset = self._offset(attribute, ws)
             edited = edited + strengths[:, attribute, None, None].float() * offset
         return edited
+
+    def _moved(self, strengths: Tensor) -> Sequence[int]:
+        """Most requests move few of the attributes: the others' maps need not be computed."""
+        if torch.compiler.is_exporting():  # a graph does the same for every request
+            return range(strengths.shape[1])
+        return strengths.detach().abs().amax(0).nonzero()[:, 0].tolist() if len(strengths) else []
 
     def _offset(self, attribute: int, ws: Tensor) -> Tensor:
         with torch.autocast(ws.device.type, enabled=False):

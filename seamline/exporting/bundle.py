@@ -1,0 +1,91 @@
+"""The frozen networks of a bundle as ONNX files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from seamline.bundles import Bundle
+from seamline.errors import InvalidInput
+from seamline.exporting.onnx_file import write_onnx
+from seamline.exporting.signatures import MODELS, Model, Signature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A file that was written."""
+
+    name: str
+    """The model's."""
+    path: Path
+    signature: Signature
+    errors: Mapping[int, float]
+    """Relative difference to torch by size of the batch."""
+
+
+def models_of(bundle: Bundle, asked: Sequence[str] = ()) -> Mapping[str, Model]:
+    """The models that a bundle can be exported as.
+
+    Args:
+        bundle: Any.
+        asked: Their names; all that the bundle has when empty.
+
+    Raises:
+        InvalidInput: There is no such model, or the bundle has no such network.
+    """
+    there = {name: model for name, model in MODELS.items() if bundle.has(model.kind)}
+    unknown = sorted(set(asked) - set(there))
+    if unknown:
+        raise InvalidInput(
+            f"bundle {bundle.name} has no {unknown[0]} to export; it has: {', '.join(there)}",
+            field="kind",
+            bundle=bundle.name,
+        )
+    return {name: model for name, model in there.items() if not asked or name in asked}
+
+
+def signature_of(bundle: Bundle, name: str) -> Signature:
+    """What a model of a bundle takes and gives; see `Bundle.module` for the errors."""
+    config = bundle.module(MODELS[name].kind).config
+    return MODELS[name].signature(config, bundle.resolution)
+
+
+def entry_of(bundle: Bundle, name: str) -> nn.Module:
+    """The module that a model of a bundle is; see `Bundle.module` for the errors."""
+    return MODELS[name].entry(bundle.module(MODELS[name].kind))
+
+
+def export_bundle(bundle: Bundle, directory: Path, asked: Sequence[str] = ()) -> Iterator[Exported]:
+    """Write one ONNX file a model.
+
+    Args:
+        bundle: On the CPU.
+        directory: Where to put them, as `<model>.onnx`; what is there is replaced.
+        asked: As in `models_of`.
+
+    Yields:
+        Every file once it is there.
+
+    Raises:
+        InvalidInput, NotFound, DigestMismatch: See `models_of` and `Bundle.module`.
+        Precondition: See `write_onnx`; the files before it stay.
+    """
+    for name, model in models_of(bundle, asked).items():
+        path, signature = directory / f"{name}.onnx", signature_of(bundle, name)
+        properties = _properties(bundle, name)
+        errors = write_onnx(entry_of(bundle, name), signature, path, properties, simplify=model.simplify)
+        yield Exported(name=name, path=path, signature=signature, errors=errors)
+
+
+def _properties(bundle: Bundle, name: str) -> dict[str, str]:
+    entry = bundle.manifest.networks[MODELS[name].kind]
+    return {
+        "model": name,
+        "kind": MODELS[name].kind,
+        "bundle": bundle.name,
+        "bundle_sha256": bundle.digest,
+        "weights_sha256": entry.sha256,
+        "licence": entry.licence,
+        "source": entry.source,
+    }
