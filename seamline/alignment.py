@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,11 @@ Range = tuple[int, int]
 
 TIMES = "times.npy"
 """Name of the part that says when each frame is shown: (n,) float64 seconds since the first."""
+
+MOST_FRAMES = 48
+"""Frames of a stored range."""
+MOST_BYTES = 256 << 20
+"""Decoded bytes of a stored range: larger pictures get shorter ranges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +115,17 @@ class Alignment:
         """Quads and landmarks of a track."""
         with np.load(io.BytesIO(self.artifact.read_part(track_part(track)))) as arrays:
             return TrackGeometry(**{name: arrays[name] for name in TrackGeometry.__dataclass_fields__})
+
+
+def stored_ranges(frame_count: int, width: int, height: int) -> list[Range]:
+    """The frame ranges that are parts of their own, of a video with pictures of this size.
+
+    They are nearly equally long: stitching tuning shares work between the frames of a range, and a short last one
+    would have little to share.
+    """
+    longest = max(1, min(MOST_FRAMES, MOST_BYTES // (width * height * 3)))
+    count = -(-frame_count // longest)
+    return list(pairwise(frame_count * index // count for index in range(count + 1))) if count else []
 
 
 def frames_part(stored: Range) -> str:

@@ -1,29 +1,19 @@
 """The frame ranges that an alignment is stored in, and the names of their parts."""
 
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
+from seamline.alignment import MOST_BYTES, Range, stored_ranges
 from seamline.video import VideoFacts, read_frames
 from seamline_aligner.landmarks.backend import Pixels
 
-Range = tuple[int, int]
-"""Frames [start, end)."""
-MOST_FRAMES = 48
-"""Frames of a range."""
-MOST_BYTES = 256 << 20
-"""Decoded bytes of a range: larger pictures get shorter ranges."""
+__all__ = ["MOST_BYTES", "Range", "decoded", "faces_part", "frames_part", "ranges_of", "span"]
 
 
 def ranges_of(facts: VideoFacts) -> list[Range]:
-    """The frame ranges [start, end) that are parts of their own.
-
-    They are nearly equally long: stitching tuning shares work between the frames of a range, and a short last one
-    would have little to share.
-    """
-    longest = max(1, min(MOST_FRAMES, MOST_BYTES // (facts.width * facts.height * 3)))
-    count = -(-facts.frame_count // longest)
-    return list(pairwise(facts.frame_count * index // count for index in range(count + 1))) if count else []
+    """The frame ranges [start, end) that are parts of their own; see `stored_ranges`."""
+    return stored_ranges(facts.frame_count, facts.width, facts.height)
 
 
 def decoded(path: Path, wanted: list[Range]) -> Iterator[tuple[Range, list[Pixels]]]:

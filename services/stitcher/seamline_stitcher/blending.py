@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seamline.errors import Precondition
 from seamline.geometry import inverse_coefficients
 from seamline.storage.framepack import Frames
 
@@ -36,7 +37,16 @@ def outline(landmarks: NDArray[np.floating], quad: NDArray[np.floating], size: i
 
     Returns:
         (size, size), 255 inside and 0 outside; 0 along the edges of the crop, which Poisson blending keeps.
+
+    Raises:
+        Precondition: the landmarks are not known: the alignment was imported.
     """
+    if not np.isfinite(landmarks).all():
+        raise Precondition(
+            "Poisson blending needs the face's landmarks, which an imported alignment lacks; use stitch, feather or "
+            "paste, or align the video here",
+            field="options.blend",
+        )
     affine = inverse_coefficients(quad, size)[:6].reshape(2, 3)  # both sides count from a pixel's corner
     points = (landmarks + 0.5) @ affine[:, :2].T + affine[:, 2] - 0.5
     hull = cv2.convexHull(np.rint(points.clip(-size, 2 * size)).astype(np.int32))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from seamline_stitcher.blending import outline, poisson
 
+from seamline.errors import Precondition
+
 SIZE = 96
 QUAD = np.array([[20.0, 30.0], [20.0, 222.0], [212.0, 222.0], [212.0, 30.0]])
 """A crop that shows every second pixel of the frame."""
@@ -87,3 +89,8 @@ def test_landmarks_outside_the_crop_are_cut_off() -> None:
     assert not mask[0].any()
     assert not mask[:, -1].any()
     assert not outline(around.clip(900, 1000), QUAD, SIZE, 0).any()
+
+
+def test_an_alignment_without_landmarks_is_refused() -> None:
+    with pytest.raises(Precondition, match="landmarks, which an imported alignment lacks"):
+        outline(np.full((68, 2), np.nan), QUAD, SIZE, 3)
