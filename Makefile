@@ -2,6 +2,9 @@
 # make test    every test that needs nothing but this repository
 # make test-cluster    the tests beside real servers: Prometheus, …; says what to install where one is missing
 # make lint    ruff, pyright, buf; with CONTRACT=<commit or tag> the protos must keep that contract, not HEAD's
+# make lint-deploy     build every overlay of deploy/k8s, validate it against Kubernetes' schemas, scan it; needs kubectl
+# make images  the services' images, with docker or buildah (ENGINE=); DEVICE=cuda for GPUs, REGISTRY=host/path/ to push to
+# make images-check    build one image without an engine and start its service; needs root, buildah and debootstrap
 # make protos  regenerate seamline/v1 from protos/
 #
 # A machine needs Python 3.11, gcc, node with npm (for buf only) and make. Everything else is installed here.
@@ -16,7 +19,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 DEMO := out/demo
 CONTRACT := HEAD
 
-.PHONY: demo test test-cluster lint protos install
+# Images: TAG names one build for good; the digest of the base is in deploy/images/Dockerfile.
+ENGINE ?= $(shell command -v docker || command -v buildah || echo docker)
+REGISTRY ?=
+DEVICE ?= cpu
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+TAG ?= $(VERSION)$(if $(filter cuda,$(DEVICE)),-cuda)
+TORCH_INDEX ?= $(if $(filter cuda,$(DEVICE)),https://pypi.org/simple,https://download.pytorch.org/whl/cpu)
+CHECK ?=
+DEPLOY := $(VENV)/deploy
+
+.PHONY: demo test test-cluster lint lint-deploy images images-check protos install
 .DELETE_ON_ERROR:
 
 demo: $(STAMPS)/install
@@ -34,6 +47,26 @@ lint: $(STAMPS)/dev $(BUF)
 	$(BIN)/pyright
 	$(BUF) lint
 	$(BUF) breaking --against '.git#ref=$(CONTRACT),subdir=protos'
+
+lint-deploy: $(DEPLOY)/installed
+	$(DEPLOY)/bin/python deploy/k8s/lint.py
+
+$(DEPLOY)/installed: deploy/k8s/requirements.txt
+	$(PYTHON) -m venv $(DEPLOY)
+	$(DEPLOY)/bin/python -m pip --disable-pip-version-check install -q -r $<
+	touch $@
+
+# One after another: the second finds the layers of the first.
+images:
+	for service in $(SERVICES); do \
+	    $(ENGINE) build -f deploy/images/Dockerfile --target $$service -t $(REGISTRY)seamline-$$service:$(TAG) \
+	        --build-arg TORCH_INDEX=$(TORCH_INDEX) --build-arg VERSION=$(VERSION) \
+	        --build-arg REVISION=$$(git rev-parse HEAD) . || exit 1; \
+	done
+
+# CHECK="inverter --volume ..." for another service, and for what a machine's pip needs; see the program's --help.
+images-check:
+	$(PYTHON) deploy/images/check.py --build-arg TORCH_INDEX=$(TORCH_INDEX) $(CHECK)
 
 protos: $(STAMPS)/dev
 	$(BIN)/python protos/generate.py

@@ -32,14 +32,18 @@ FORBIDDEN = ("gcc", "cc", "g++", "clang", "make")
 
 
 class Buildah:
-    """buildah with a storage of its own, so that nothing is left on the machine."""
+    """buildah with its storage and caches in one directory, so that nothing is left elsewhere."""
 
     def __init__(self, work: Path) -> None:
+        (work / "tmp").mkdir(exist_ok=True)
+        self._environment = {**os.environ, "TMPDIR": str(work / "tmp")}
         self._command = ["buildah", "--storage-driver=overlay", f"--root={work}/storage", f"--runroot={work}/run"]
 
     def __call__(self, *arguments: str) -> str:
         """Runs one command and returns what it printed; its log goes to stderr."""
-        return subprocess.run([*self._command, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        command = [*self._command, *arguments]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=self._environment)
+        return done.stdout.strip()
 
 
 def make_base(buildah: Buildah, work: Path) -> None:
@@ -63,7 +67,7 @@ def build(buildah: Buildah, target: str, build_arguments: list[str], volumes: li
     options = [f"--build-arg={each}" for each in (f"BASE={BASE}", *build_arguments)]
     options += [f"--volume={each}" for each in volumes]
     buildah(
-        "build", "--isolation=chroot", "--layers", "--format=oci", *options,
+        "build", "--isolation=chroot", "--layers", "--pull-never", *options,
         f"--file={ROOT}/deploy/images/Dockerfile", f"--target={target}", f"--tag={image}", str(ROOT),
     )  # fmt: skip
     return image
