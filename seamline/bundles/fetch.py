@@ -5,7 +5,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -213,15 +213,16 @@ def _pinned(file: SourceFile, known: Mapping[str, Original]) -> SourceFile:
     if file.sha256 or file.name not in known:
         return file
     earlier = known[file.name]
-    return SourceFile(name=file.name, urls=file.urls, size=earlier.size, sha256=earlier.sha256)
+    return replace(file, size=earlier.size, sha256=earlier.sha256)
 
 
 def _get(source: Source, file: SourceFile, origin: Origin, directory: Path, watch: Watch) -> tuple[Path, Original]:
     target, advance = directory / file.name, watch(file.name)
     found = ""
-    # A download that does not match is repeated once from its beginning: a byte may have turned over on the way.
-    for _ in range(2):
-        path = target if target.is_file() else origin.get(source, file, target, advance)
+    # A download that does not match is repeated once from its beginning, where it can be from another address: a byte
+    # may have turned over on the way, or the first address may not be what it was.
+    for wanted in (file, replace(file, urls=file.urls[1:] + file.urls[:1])):
+        path = target if target.is_file() else origin.get(source, wanted, target, advance)
         original = digest_of(path)
         advance(original.size, original.size)
         found = _difference(file, original)

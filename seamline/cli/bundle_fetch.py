@@ -17,7 +17,7 @@ from seamline.bundles.install import check_formats, check_room, destination, ins
 from seamline.bundles.places import find_bundle, is_recipe, places
 from seamline.bundles.recipe import Recipe, Source, read_recipe
 from seamline.cli.arguments import bundles_directory, cache_directory
-from seamline.cli.bundle_tables import licences_table
+from seamline.cli.bundle_tables import licences
 from seamline.cli.options import console
 from seamline.errors import InvalidInput, Precondition
 
@@ -58,7 +58,7 @@ def fetch_bundle(
     have = set(kept.files()) if kept else set()
     missing = [source for source in chosen if source.name not in have]
     if missing:
-        accept(missing, accepted or [])
+        accept(missing, _known(accepted or [], recipe))
     with downloads(cache_directory(), recipe) as downloaded:
         check_room(missing, directory)
         known = before.originals if before else {}
@@ -93,16 +93,24 @@ def _chosen(recipe: Recipe, without: Sequence[str]) -> list[Source]:
     return [source for source in recipe.sources.values() if source.name not in without]
 
 
+def _known(accepted: Sequence[str], recipe: Recipe) -> Sequence[str]:
+    for name in accepted:
+        if name not in (ALL, *recipe.sources):
+            raise InvalidInput(
+                f"--accept-licence {name}: {recipe.name} has {', '.join(recipe.sources)}", field="--accept-licence"
+            )
+    return accepted
+
+
 def accept(sources: Sequence[Source], accepted: Sequence[str]) -> None:
     """Show licences and see to it that they are accepted, by option or by answering a question.
 
     Raises:
-        InvalidInput: A name is accepted that no source has.
         Precondition: They are not accepted.
     """
     names = [source.name for source in sources]
     open_ones = [] if ALL in accepted else [source for source in sources if source.name not in accepted]
-    console.print(licences_table(sources))
+    console.print(escape(licences(sources)), "", sep="\n", soft_wrap=True, highlight=False)
     if not open_ones:
         return
     listed = ", ".join(source.name for source in open_ones)

@@ -9,13 +9,14 @@ from rich.table import Table
 
 from seamline.bundles.manifest import EditSpec, Manifest, NetworkEntry, read_manifest
 from seamline.bundles.places import has_weights
-from seamline.bundles.recipe import Recipe, Source, SourceFile, read_recipe
+from seamline.bundles.recipe import Recipe, Source, read_recipe
 from seamline.errors import InvalidInput
 
 
 def listing(directories: Mapping[str, Path]) -> Table:
     """Every bundle by name: whether it can be used, and how large it is."""
-    table = Table("bundle", "state", "pixels", "networks", "size", "where", box=None, pad_edge=False)
+    table = Table("bundle", "state", "pixels", "networks", "size", box=None, pad_edge=False)
+    table.add_column("where", overflow="fold")
     for name, directory in directories.items():
         where = escape(str(directory))
         try:
@@ -31,42 +32,52 @@ def _summary(directory: Path) -> tuple[str, str, str, str]:
         size = sum(entry.size for entry in manifest.files().values())
         return "installed", str(manifest.resolution), str(len(manifest.networks)), decimal(size)
     recipe = read_recipe(directory)
-    sources = list(recipe.sources.values())
-    return "to be fetched", str(recipe.resolution), str(len(sources)), f"{_size(sources)} to download"
+    return "to be fetched", str(recipe.resolution), str(len(recipe.sources)), _size(list(recipe.sources.values()))
 
 
-def contents_table(manifest: Manifest) -> Table:
-    """What is in a bundle."""
-    table = Table("network", "size", "licence", "source", "sha256", box=None, pad_edge=False)
+def contents(manifest: Manifest) -> str:
+    """What is in a bundle, a paragraph for each file."""
+    paragraphs = []
     for what, entry in manifest.files().items():
-        licence, source = (entry.licence, entry.source) if isinstance(entry, NetworkEntry) else ("", "")
-        table.add_row(what, decimal(entry.size), escape(licence), escape(source), entry.sha256[:16])
-    return table
+        lines = [what, f"  {entry.file}  {decimal(entry.size)}", f"  sha256 {entry.sha256}"]
+        if isinstance(entry, NetworkEntry):
+            lines += [f"  {entry.licence}", f"  from {entry.source}"]
+        paragraphs.append(lines)
+    return _joined(paragraphs)
 
 
-def recipe_table(recipe: Recipe) -> Table:
-    """Where a bundle's files come from."""
-    table = Table("source", "file", "size", "sha256", "address", box=None, pad_edge=False)
+def sources(recipe: Recipe) -> str:
+    """Where a bundle's files come from, a paragraph for each source."""
+    paragraphs = []
     for source in recipe.sources.values():
-        for index, file in enumerate(source.files):
-            name = "" if index else f"{source.name}{' (optional)' if source.optional else ''}"
-            table.add_row(name, *map(escape, _described(source, file)))
-    return table
+        lines = licence_lines(source)
+        for file in source.files:
+            lines.append(f"  {file.name}  {decimal(file.size) if file.size else 'size not documented'}")
+            lines.append(f"    sha256 {file.sha256 or 'not documented: recorded when it is first fetched'}")
+            lines += [f"    {url}" for url in file.urls] or [f"    by hand, from {source.page}"]
+        paragraphs.append(lines)
+    return _joined(paragraphs)
 
 
-def _described(source: Source, file: SourceFile) -> tuple[str, str, str, str]:
-    size = decimal(file.size) if file.size else "?"
-    address = file.urls[0] if file.urls else f"by hand, from {source.page}"
-    return file.name, size, file.sha256[:16] or "recorded when fetched", address
+def licences(wanted: Sequence[Source]) -> str:
+    """What one agrees to by fetching sources, a paragraph for each."""
+    return _joined([licence_lines(source) for source in wanted])
 
 
-def licences_table(sources: Sequence[Source]) -> Table:
-    """What one agrees to by fetching sources."""
-    table = Table("source", "licence", "commercial use", "and", "text", box=None, pad_edge=False)
-    for source in sources:
-        commercial = "[bold red]forbidden[/]" if source.non_commercial else "see the text"
-        table.add_row(source.name, escape(source.licence), commercial, escape(source.note), escape(source.licence_url))
-    return table
+def licence_lines(source: Source) -> list[str]:
+    """A source's name, its licence, where that is to be read, and what else binds."""
+    terms = ", non-commercial use only" if source.non_commercial else ""
+    name = f"{source.name}{' (optional)' if source.optional else ''}"
+    return [
+        name,
+        f"  {source.licence}{terms}",
+        f"  {source.licence_url}",
+        *([f"  {source.note}"] if source.note else []),
+    ]
+
+
+def _joined(paragraphs: list[list[str]]) -> str:
+    return "\n\n".join("\n".join(lines) for lines in paragraphs)
 
 
 def edits_line(edits: Mapping[str, EditSpec]) -> str:
@@ -74,7 +85,7 @@ def edits_line(edits: Mapping[str, EditSpec]) -> str:
     return f"edits: {', '.join(edits) or 'none'}"
 
 
-def _size(sources: Sequence[Source]) -> str:
-    sizes = [file.size for source in sources for file in source.files]
+def _size(wanted: Sequence[Source]) -> str:
+    sizes = [file.size for source in wanted for file in source.files]
     known = decimal(sum(size or 0 for size in sizes))
-    return f"over {known}" if None in sizes else known
+    return f"> {known}" if None in sizes else known

@@ -27,6 +27,7 @@ from seamline.cli.bundle_fetch import To, fetch_bundle, tell_place
 from seamline.cli.bundle_tables import contents, edits_line, listing, sources
 from seamline.cli.convert import convert_files
 from seamline.cli.export import export_networks
+from seamline.cli.import_stit import import_stit
 from seamline.cli.options import console
 
 bundles_app = typer.Typer(help="Get, check, pack and convert bundles of networks.", no_args_is_help=True)
@@ -74,6 +75,7 @@ def verify_bundle(name: Name) -> None:
 
 bundles_app.command("fetch")(fetch_bundle)
 bundles_app.command("convert")(convert_files)
+bundles_app.command("import-stit")(import_stit)
 bundles_app.command("export")(export_networks)
 
 
