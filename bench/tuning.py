@@ -162,21 +162,22 @@ def _tuning(networks: Networks, algorithm: media_pb2.Algorithm.ValueType) -> Tun
 def stitching(networks: Networks, pivots: Tensor, crops: NDArray[np.uint8]) -> list[Way]:
     """All ways of stitching tuning, with the copy before and the drawing after the steps."""
     generator = networks.generator().requires_grad_(False)
-    plain = copy.deepcopy(generator)
-    with_fast_layout(generator)
     images = to_images(crops, pivots.device)
     mask, quarter = torch.zeros(len(crops), 1, *images.shape[2:]), images.shape[-1] // 4
     mask[..., quarter:-quarter, quarter:-quarter] = 1
     goal = Goal(codes=EditedCodes(codes=pivots), source=images, edit=images, border=1 - mask, content=mask)
     shared = {**networks.defaults["stitch"], "max_steps": STEPS, "target_border_loss": 0}
     ours, stit = StitchingConfig(**shared), StitchingConfig(max_steps=STEPS)
+    plain, unhurried = (copy.deepcopy(generator) for _ in range(2))
+    with_fast_layout(generator)
+    with_fast_layout(unhurried, stit.precision)
     return [
         Way(
             name="stitching, default",
             step=lambda: stitch(generator, goal, ours, _ignore),
             frames=len(crops) * STEPS,
         ),
-        Way(name="stitching, stit", step=lambda: stitch(generator, goal[:1], stit, _ignore), frames=STEPS),
+        Way(name="stitching, stit", step=lambda: stitch(unhurried, goal[:1], stit, _ignore), frames=STEPS),
         Way(
             name="stitching, original",
             step=original(lambda: stitch(plain, goal[:1], stit, _ignore)),

@@ -109,9 +109,16 @@ def compute(device: torch.device, precision: Precision) -> Iterator[None]:
         yield
 
 
-def with_fast_layout(network: N) -> N:
-    """The same network, its filters laid out in memory as channels-last images need them."""
-    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  (not in the stubs)
+def with_fast_layout(network: N, precision: Precision = "bfloat16") -> N:
+    """The same network, its filters laid out in memory so that it runs fastest in a number format.
+
+    That is channels last, but for float32 on a CPU: there steps of one frame take a fifth less in PyTorch's own layout.
+    Features take the layout of the filters.
+    """
+    device = next(network.parameters()).device
+    plain = device.type == "cpu" and not (precision == "bfloat16" and has_fast_bfloat16(device))
+    layout = torch.contiguous_format if plain else torch.channels_last
+    return network.to(memory_format=layout)  # pyright: ignore[reportCallIssue]  (not in the stubs)
 
 
 def batch_order(count: int, size: int, *, seed: int | None, turn: int) -> list[Tensor]:

@@ -42,11 +42,16 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     Returns:
         (B, O) in float32, `1 / sqrt(sum_ik (s_i W_oik)^2 + 1e-8)`, whatever the autocast mode.
     """
+    if not torch.is_autocast_enabled(styles.device.type):  # to say so again would cost as much as a small layer's sum
+        return _demodulation(weight, styles)
     with torch.autocast(styles.device.type, enabled=False):
-        power = cast(Tensor, _KernelPower.apply(weight.float()))
-        # (O, I) or (B, O, I) times (B, I, 1)
-        scaled = power @ styles.float().square().unsqueeze(2)
-        return (scaled.squeeze(2) + 1e-8).rsqrt()
+        return _demodulation(weight, styles)
+
+
+def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    power, squares = cast(Tensor, _KernelPower.apply(weight.float())), styles.float().square()
+    scaled = squares @ power.t() if power.ndim == 2 else (power @ squares.unsqueeze(2)).squeeze(2)
+    return (scaled + 1e-8).rsqrt()
 
 
 def modulated_conv(

@@ -245,11 +245,13 @@ class SynthesisNetwork(nn.Module):
 
     def _start(self, style: Tensor) -> Tensor:
         """The learned constant, once per sample, in the type that the features have."""
-        const = self.blocks[0].const
-        if torch.is_autocast_enabled(style.device.type):
+        const, filters = self.blocks[0].const, self.blocks[0].conv1.weight
+        reduced = torch.is_autocast_enabled(style.device.type)
+        if reduced:
             const = const.to(torch.get_autocast_dtype(style.device.type))
         x = const.expand(len(style), *const.shape[-3:])
-        return x.contiguous(memory_format=torch.channels_last)
+        fast = reduced or not filters.is_contiguous()  # else float32 with filters in PyTorch's own layout
+        return x.contiguous(memory_format=torch.channels_last if fast else torch.contiguous_format)
 
 
 class Generator(nn.Module):

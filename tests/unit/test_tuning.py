@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from seamline.bundles.frozen import has_fast_bfloat16
 from seamline.errors import InvalidInput
-from seamline.tuning import Algorithm, batch_order, check_finite, compute, settings, to_images, to_pixels
+from seamline.networks import Generator, GeneratorConfig
+from seamline.tuning import (
+    Algorithm,
+    batch_order,
+    check_finite,
+    compute,
+    settings,
+    to_images,
+    to_pixels,
+    with_fast_layout,
+)
 from seamline.v1.inverter_pb2 import InvertOptions
 from seamline.v1.stitcher_pb2 import Blend, StitchOptions
 
@@ -89,3 +100,16 @@ def test_divergence_names_the_learning_rate() -> None:
     with pytest.raises(InvalidInput, match=r"0\.5") as caught:
         check_finite(float("nan"), 0.5)
     assert caught.value.field == "options.learning_rate"
+
+
+def test_features_take_the_layout_that_is_fastest_in_the_number_format() -> None:
+    generator = Generator(GeneratorConfig(resolution=16, w_dim=8, z_dim=8, channel_base=128, channel_max=8))
+    codes, drawn = torch.randn(2, generator.config.num_ws, 8), []
+    for precision in ("float32", "bfloat16"):
+        fast = precision == "bfloat16" and has_fast_bfloat16(CPU)
+        weight = with_fast_layout(generator, precision).synthesis.blocks[0].conv1.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last if fast else torch.contiguous_format)
+        start = generator.synthesis._start(torch.zeros(2, 8))
+        assert start.is_contiguous() is not fast
+        drawn.append(generator.synthesis(codes))
+    torch.testing.assert_close(*drawn, rtol=1e-4, atol=1e-4)

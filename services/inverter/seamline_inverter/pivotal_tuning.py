@@ -79,7 +79,7 @@ class PivotalTuning:
             perceptual: see `Perceptual`.
             config: how to tune.
         """
-        self.generator = with_fast_layout(generator)
+        self.generator = with_fast_layout(generator, config.precision)
         self.config = config
         self._perceptual = perceptual
         self._original = _frozen_copy(generator) if config.locality else None

@@ -171,7 +171,8 @@ class RangeStitcher:
         if track not in self._generators:
             with self._job.step("load"):
                 tuned = self._inverted.tune(self._bundle.generator(), track)
-            self._generators = {track: with_fast_layout(tuned).requires_grad_(False)}
+            laid_out = with_fast_layout(tuned, self._plan.tuning.precision)
+            self._generators = {track: laid_out.requires_grad_(False)}
         return self._generators[track]
 
     def _edited(self, track: int, geometry: TrackGeometry, place: slice) -> EditedCodes:
