@@ -26,7 +26,7 @@ DEVICE ?= cpu
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 TAG ?= $(VERSION)$(if $(filter cuda,$(DEVICE)),-cuda)
 TORCH_INDEX ?= $(if $(filter cuda,$(DEVICE)),https://pypi.org/simple,https://download.pytorch.org/whl/cpu)
-CHECK ?=
+SERVICE ?= aligner
 DEPLOY := $(VENV)/deploy
 
 .PHONY: demo test test-cluster lint lint-deploy images images-check protos install
@@ -64,9 +64,10 @@ images:
 	        --build-arg REVISION=$$(git rev-parse HEAD) . || exit 1; \
 	done
 
-# CHECK="inverter --volume ..." for another service, and for what a machine's pip needs; see the program's --help.
+# SERVICE=inverter for another one. Where pip is given packages of one's own, a CPU build of torch is taken to be there.
+images-check: TORCH_INDEX = $(if $(PIP_FIND_LINKS),https://pypi.org/simple,https://download.pytorch.org/whl/cpu)
 images-check:
-	$(PYTHON) deploy/images/check.py --build-arg TORCH_INDEX=$(TORCH_INDEX) $(CHECK)
+	$(PYTHON) deploy/images/check.py $(SERVICE) --build-arg TORCH_INDEX=$(TORCH_INDEX)
 
 protos: $(STAMPS)/dev
 	$(BIN)/python protos/generate.py

@@ -40,10 +40,14 @@ class Buildah:
         self._command = ["buildah", "--storage-driver=overlay", f"--root={work}/storage", f"--runroot={work}/run"]
 
     def __call__(self, *arguments: str) -> str:
-        """Runs one command and returns what it printed; its log goes to stderr."""
+        """Runs one command and returns what it printed."""
         command = [*self._command, *arguments]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=self._environment)
         return done.stdout.strip()
+
+    def show(self, *arguments: str) -> None:
+        """Runs one command whose log is to be seen as it comes."""
+        subprocess.run([*self._command, *arguments], check=True, env=self._environment)
 
 
 def make_base(buildah: Buildah, work: Path) -> None:
@@ -61,12 +65,22 @@ def make_base(buildah: Buildah, work: Path) -> None:
     buildah("commit", "--quiet", "--rm", container, BASE)
 
 
+def pip_settings(work: Path) -> list[str]:
+    """Volumes that let pip in the build find packages as pip on this machine does."""
+    names = {"PIP_CERT": "cert", "PIP_FIND_LINKS": "find-links", "PIP_INDEX_URL": "index-url"}
+    given = {key: os.environ[name] for name, key in names.items() if os.environ.get(name)}
+    config = work / "pip.conf"
+    config.write_text("\n".join(["[global]", *(f"{key} = {value}" for key, value in given.items())]) + "\n")
+    paths = [value for key, value in given.items() if key != "index-url" and Path(value).exists()]
+    return [f"{config}:/etc/pip.conf:ro", *(f"{path}:{path}:ro" for path in paths)]
+
+
 def build(buildah: Buildah, target: str, build_arguments: list[str], volumes: list[str]) -> str:
     """Builds one target of the Dockerfile and returns the image's name."""
     image = f"localhost/seamline-{target}:check"
     options = [f"--build-arg={each}" for each in (f"BASE={BASE}", *build_arguments)]
     options += [f"--volume={each}" for each in volumes]
-    buildah(
+    buildah.show(
         "build", "--isolation=chroot", "--layers", "--pull-never", *options,
         f"--file={ROOT}/deploy/images/Dockerfile", f"--target={target}", f"--tag={image}", str(ROOT),
     )  # fmt: skip
@@ -154,7 +168,6 @@ def main() -> None:
     parser.add_argument("target", nargs="?", default="aligner")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "images-check", help="kept: the base and layers")
     parser.add_argument("--build-arg", action="append", default=[], help="as buildah's; repeatable")
-    parser.add_argument("--volume", action="append", default=[], help="as buildah's; repeatable")
     options = parser.parse_args()
     if missing := [tool for tool in TOOLS if not shutil.which(tool)]:
         raise SystemExit(f"{', '.join(missing)} missing: apt-get install --no-install-recommends buildah debootstrap")
@@ -163,7 +176,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     buildah = Buildah(options.work.resolve())
     make_base(buildah, options.work.resolve())
-    image = build(buildah, options.target, options.build_arg, options.volume)
+    image = build(buildah, options.target, options.build_arg, pip_settings(options.work.resolve()))
     container = buildah("from", "--pull-never", image)
     try:
         config = json.loads(buildah("inspect", "--type=image", image))["OCIv1"]["config"]
