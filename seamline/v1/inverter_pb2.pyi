@@ -231,11 +231,13 @@ class RestyleOptions(_message.Message):
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
     max_steps: _builtins.int
-    """Upper bound of optimiser steps. Default: 120."""
+    """Upper bound of optimiser steps. Default: 60."""
     learning_rate: _builtins.float
     """Adam's learning rate. Default: 0.002."""
     layers: _builtins.int
-    """Convolutions that a step may change, those of most effect on the target; default: half of them."""
+    """Convolutions that a step may change, those of most effect on the target, among those that draw no finer than CLIP
+    sees. Default: half of these.
+    """
     def __init__(
         self,
         *,

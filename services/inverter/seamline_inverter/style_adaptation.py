@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from seamline.bundles import Bundle
-from seamline.bundles.relevance import style_layers
 from seamline.editing.fit import random_codes
 from seamline.editing.styleclip import clip_of, text_direction, text_embedding
 from seamline.networks import Generator
@@ -31,14 +30,14 @@ LOOKED_AT = 8
 
 @dataclass(frozen=True, kw_only=True)
 class StyleConfig:
-    """How a style is learned. Rate, criterion and layers are StyleGAN-NADA's."""
+    """How a style is learned. The rate is StyleGAN-NADA's."""
 
-    max_steps: int = 120
+    max_steps: int = 60
     """Upper bound of optimiser steps."""
     learning_rate: float = 2e-3
     """Adam's step size."""
     layers: int | None = None
-    """Convolutions that a step may change; None for half of them."""
+    """Convolutions that a step may change; None for half of those that CLIP can judge."""
     batch_size: int = 4
     """Faces per step."""
     choice_steps: int = 10
@@ -70,6 +69,20 @@ def direction_loss(new: Tensor, old: Tensor, wanted: Tensor) -> Tensor:
     return 1 - moved @ wanted / moved.norm(dim=1).clamp_min(LEAST_MOVE)
 
 
+def judged_layers(generator: Generator, seen: int) -> list[SynthesisLayer]:
+    """Convolutions, coarse to fine, of the blocks that draw no finer than CLIP sees.
+
+    CLIP looks at pictures of `seen` pixels; a finer block would learn to please it with noise that it cannot see as
+    such.
+    """
+    blocks = [
+        block
+        for block, side in zip(generator.synthesis.blocks, generator.config.resolutions, strict=True)
+        if side < 2 * seen
+    ]
+    return [layer for block in blocks for layer in block.styled_layers() if isinstance(layer, SynthesisLayer)]
+
+
 class StyleAdaptation:
     """Tunes one copy. What it did so far can be saved and taken up again, bit for bit.
 
@@ -98,7 +111,7 @@ class StyleAdaptation:
         self._target = text_embedding(self._clip, target)
         self._original = cast(Generator, bundle.module("generator"))
         self.generator = with_fast_layout(bundle.generator()).requires_grad_(False)
-        self._layers = [layer for layer in style_layers(self.generator) if isinstance(layer, SynthesisLayer)]
+        self._layers = judged_layers(self.generator, self._clip.config.image_size)
         self._optimizer = torch.optim.Adam(self._parameters().values(), lr=config.learning_rate, fused=True)
 
     @property
@@ -187,7 +200,7 @@ class StyleAdaptation:
         with compute(codes.device, self._precision):
             similarity = self._clip.encode_images(self.generator.synthesis(codes)).float() @ self._target
         (gradient,) = torch.autograd.grad(similarity.sum(), codes)
-        moved = gradient.abs().mean((0, 2))[: len(self._layers)]  # the last code is of toRGB alone
+        moved = gradient.abs().mean((0, 2))[: len(self._layers)]  # a code for each convolution; toRGB shares the next's
         count = self._config.layers or -(-len(self._layers) // 2)
         chosen = set(moved.topk(min(count, len(moved))).indices.tolist())
         self._open([number in chosen for number in range(len(self._layers))])

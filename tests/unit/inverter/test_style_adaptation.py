@@ -6,14 +6,19 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from seamline_inverter.style_adaptation import CHOICE_SEED, LEAST_MOVE, StyleAdaptation, StyleConfig, direction_loss
+from seamline_inverter.style_adaptation import (
+    CHOICE_SEED,
+    LEAST_MOVE,
+    StyleAdaptation,
+    StyleConfig,
+    direction_loss,
+    judged_layers,
+)
 
 from seamline.bundles import Bundle
-from seamline.bundles.relevance import style_layers
 from seamline.editing.fit import random_codes
 from seamline.editing.styleclip import clip_of, text_direction, text_embedding
 from seamline.errors import InvalidInput
-from seamline.networks.stylegan2 import SynthesisLayer
 from tests.fakes.bundle import tiny_bundle
 
 CONFIG = StyleConfig(max_steps=12, learning_rate=5e-3, batch_size=2, choice_steps=2, look_steps=4, least_gain=-1.0)
@@ -81,7 +86,7 @@ def test_mapping_and_to_rgb_stay_as_they_are(bundle: Bundle) -> None:
 def test_only_the_layers_of_most_effect_are_opened(bundle: Bundle) -> None:
     adapted = adaptation(bundle, layers=2)
     run(adapted, 1)
-    layers = [layer for layer in style_layers(adapted.generator) if isinstance(layer, SynthesisLayer)]
+    layers = judged_layers(adapted.generator, seen=32)
     chosen = [number for number, layer in enumerate(layers) if layer.weight.requires_grad]
     assert len(chosen) == 2
     clip = clip_of(bundle)
@@ -93,6 +98,16 @@ def test_only_the_layers_of_most_effect_are_opened(bundle: Bundle) -> None:
     descent.step()
     moved = (codes.detach() - start).abs().mean((0, 2))[: len(layers)]
     assert set(chosen) == set(moved.topk(2).indices.tolist())
+
+
+def test_what_clip_cannot_see_stays_as_it_is(bundle: Bundle) -> None:
+    generator, sides = bundle.generator(), [4, 8, 8, 16, 16, 32, 32, 64, 64]
+    for seen, finest in ((16, 16), (28, 32), (32, 32), (224, 64)):
+        layers = judged_layers(generator, seen)
+        assert [layer.noise_const.shape[0] for layer in layers] == [side for side in sides if side <= finest]
+    adapted = adaptation(bundle, layers=9)  # its CLIP sees 32 px
+    run(adapted, 1)
+    assert {name.split(".")[0] for name in adapted.change} == {"b4", "b8", "b16", "b32"}
 
 
 def test_what_was_stopped_goes_on_bit_for_bit(bundle: Bundle) -> None:
