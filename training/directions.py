@@ -2,8 +2,9 @@
 
 Two procedures compete for every edit. Least squares regresses codes on all parameters of the renderer at once, so that
 the direction of one holds the others still. InterFaceGAN (`seamline.editing.fit`) knows no parameters, only labels:
-what the bundle's networks read off random faces. Both are measured on other random faces, and the one that
-carries further and takes less along goes into the bundle, as far as the faces follow.
+what the bundle's networks read off random faces. Both are measured on other random faces, which set the unit: a
+strength of 3 goes as far as nearly all faces follow and stay themselves. The one that carries further and takes less
+along goes into the bundle.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from seamline.bundles import INSTALLED, Bundle, EditSpec, load_bundle, put_directions
 from seamline.editing.fit import Faces, draw, fit, random_codes
-from seamline.editing.measure import EditFigures, figures, look, span
+from seamline.editing.measure import FINE, EditFigures, figures, longest_unit, look, recognised_unit
 from seamline.editing.measure import standardised as in_deviations
 from seamline.editing.reading import Reader
 from seamline.errors import InvalidInput
@@ -68,15 +69,19 @@ WANTED = (
 ACCEPTED = 5.0
 """Strengths that a bundle accepts either way: beyond what faces follow an edit still is what was asked for."""
 STRONGEST = 3.0
-"""No edit is measured further than so many standard deviations."""
-LEAST_EFFECT = 0.3
+"""No edit goes further at a strength of 3 than so many standard deviations of its parameter."""
+LEAST_EFFECT = 0.25
 """Standard deviations of its witness per unit of strength; an edit that shows less is not offered."""
 MOST_LEAKAGE = 0.4
 """Share of it that may appear in another attribute."""
 LEAST_REACH = 1.5
-"""An edit goes as far up and down even where fewer faces follow: only those near an end do not."""
-FOLLOWING = 0.95
-"""Share of the faces that should follow an edit to its end."""
+"""A strength of 3 goes as far even where fewer faces follow, as those near an end cannot."""
+FOLLOWING = 0.97
+"""Share of the faces that should follow an edit to its end, so that of other faces 95 % do."""
+RECOGNISED = 0.62
+"""Least identity that a strength of 2 may leave: 0.7 of what two pictures of one person share."""
+FACES = 60
+"""Faces that edits are measured on."""
 ENTANGLED = 0.1
 """Correlation in the sample from which another reading is held still."""
 BETTER = 0.05
@@ -89,18 +94,10 @@ class Candidate:
 
     procedure: str
     direction: Tensor
-    """(num_ws, w_dim) for a standard deviation of the parameter."""
+    """(num_ws, w_dim) for a strength of 1."""
+    reach: float
+    """Standard deviations of the parameter that a strength of 3 goes."""
     figures: EditFigures
-
-    @property
-    def reach(self) -> float:
-        """How far it goes both ways."""
-        return min(-self.figures.low, self.figures.high)
-
-    @property
-    def unit(self) -> Tensor:
-        """The direction (num_ws, w_dim) as the bundle has it: a strength of 3 goes as far as the faces follow."""
-        return self.direction * min(self.reach / STRONGEST, 1.0)
 
     @property
     def works(self) -> bool:
@@ -108,9 +105,9 @@ class Candidate:
         return self.figures.effect >= LEAST_EFFECT and self.figures.leakage <= MOST_LEAKAGE
 
     @property
-    def carries(self) -> tuple[bool, bool, float]:
-        """Whether it works, whether the faces follow it, and how far."""
-        return self.works, self.figures.monotone >= FOLLOWING, self.reach
+    def carries(self) -> tuple[bool, float]:
+        """Whether it works, and how far."""
+        return self.works, self.reach
 
     def beats(self, other: "Candidate") -> bool:
         """Whether it is worth taking instead."""
@@ -152,7 +149,7 @@ def entangled(faces: Faces, name: str) -> dict[str, Tensor]:
 class Search:
     """Candidates for edits, measured on the same faces."""
 
-    def __init__(self, bundle: Bundle, faces: Faces, unseen: int = 20, seed: int = 7) -> None:
+    def __init__(self, bundle: Bundle, faces: Faces, unseen: int = FACES, seed: int = 7) -> None:
         self.bundle, self.faces, self.reader = bundle, faces, Reader(bundle)
         self.codes = random_codes(bundle, unseen, seed)[:, None].expand(-1, bundle.num_ws, -1)
         self.seen = self.reader.see(self.codes)
@@ -172,14 +169,20 @@ class Search:
         yield self.measured(wanted, "InterFaceGAN", found)
 
     def measured(self, wanted: Wanted, procedure: str, direction: Tensor) -> Candidate:
-        """Measure a direction as far as the faces follow."""
-        stimulus = look(self.reader, self.codes, lambda codes, strength: codes + strength * direction, self.seen)
-        own = in_deviations(self.reader, stimulus.values)[..., self.reader.names.index(wanted.witness)]
-        most = strength_range(wanted.parameter)
-        low, high = span(stimulus, own, FOLLOWING)
-        low, high = max(min(low, -LEAST_REACH), -most), min(max(high, LEAST_REACH), most)
-        found = figures(self.reader, stimulus, wanted.witness, low, high)
-        return Candidate(procedure=procedure, direction=direction, figures=found)
+        """Find the unit of a direction, given for one deviation of the parameter, and measure it."""
+        farthest = strength_range(wanted.parameter)
+        column = self.reader.names.index(wanted.witness)
+
+        def move(codes: Tensor, strength: float) -> Tensor:
+            return codes + strength * direction * farthest / STRONGEST
+
+        curves = look(self.reader, self.codes, move, self.seen, FINE)
+        follow = farthest * longest_unit(in_deviations(self.reader, curves.values)[..., column], FOLLOWING)
+        reach = min(max(follow, LEAST_REACH), farthest * recognised_unit(curves.identity, RECOGNISED))
+        unit = direction * reach / STRONGEST
+        stimulus = look(self.reader, self.codes, lambda codes, strength: codes + strength * unit, self.seen)
+        found = figures(self.reader, stimulus, wanted.witness)
+        return Candidate(procedure=procedure, direction=unit, reach=reach, figures=found)
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
@@ -204,14 +207,15 @@ def spec(wanted: Wanted, attributes: Sequence[str]) -> EditSpec:
 def table(found: Mapping[str, Sequence[Candidate]]) -> str:
     """All candidates as Markdown; a star marks what goes into the bundle."""
     lines = [
-        "| edit | procedure | strengths | effect per unit | leakage | into | identity at ±2 |",
-        "|---|---|---|---|---|---|---|",
+        "| edit | procedure | deviations at 3 | follow | effect per unit | leakage | into | identity at ±2 |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, candidates in found.items():
         for one in candidates:
             own, star = one.figures, " *" if one is best(candidates) and one.works else ""
+            reach = f"{one.reach:.1f} | {100 * own.monotone:.0f} %"
             shown = f"{own.effect:.2f} | {100 * own.leakage:.0f} % | {own.leaks_into} | {own.identity:.2f}"
-            lines.append(f"| {name} | {one.procedure}{star} | {own.low:g} to {own.high:g} | {shown} |")
+            lines.append(f"| {name} | {one.procedure}{star} | {reach} | {shown} |")
     return "\n".join(lines)
 
 
@@ -227,14 +231,10 @@ def main() -> None:
     search = Search(bundle, draw(bundle, asked.samples, seed=3))
     readable = [wanted for wanted in WANTED if wanted.witness in search.reader.names]
     found = {wanted.name: list(search.candidates(wanted)) for wanted in readable}
-    chosen = {name: best(candidates) for name, candidates in found.items() if candidates}
     attributes = search.reader.names[: search.reader.attributes]
-    offered = [
-        spec(wanted, chosen[wanted.name], attributes)
-        for wanted in readable
-        if wanted.name in chosen and chosen[wanted.name].works
-    ]
-    put_directions(INSTALLED / asked.bundle, {edit.name: chosen[edit.name].unit for edit in offered}, offered)
+    chosen = {name: best(candidates) for name, candidates in found.items() if best(candidates).works}
+    offered = [spec(wanted, attributes) for wanted in readable if wanted.name in chosen]
+    put_directions(INSTALLED / asked.bundle, {name: one.direction for name, one in chosen.items()}, offered)
     asked.out.mkdir(parents=True, exist_ok=True)
     written = {name: {one.procedure: asdict(one.figures) for one in own} for name, own in found.items()}
     (asked.out / "figures.json").write_text(json.dumps(written, indent=1) + "\n")

@@ -18,10 +18,10 @@ from seamline.editing.latent_transformer import KIND, moved
 from seamline.editing.measure import EditFigures, figures, look
 from seamline.editing.reading import Reader
 from seamline.networks.latent_transformer import LatentTransformer
-from training.directions import WANTED
+from training.directions import FACES, WANTED
 from training.loop import single_core
 
-SEED, FACES = 11, 20
+SEED = 11
 """Of the faces that edits are measured on."""
 WITNESSES = {wanted.name: wanted.witness for wanted in WANTED}
 
@@ -55,13 +55,13 @@ def transforms(bundle: Bundle, name: str) -> bool:
 def edits_table(edits: Mapping[str, EditSpec], found: Mapping[str, EditFigures]) -> str:
     """What the directions do, as Markdown."""
     lines = [
-        "| edit | what it does | strengths | follow | effect at +2 | leakage | into | identity at ±2 |",
-        "|---|---|---|---|---|---|---|---|",
+        "| edit | what it does | follow | effect at +2 | leakage | identity at ±2 |",
+        "|---|---|---|---|---|---|",
     ]
     for name, own in found.items():
-        span = f"{own.low:+g} to {own.high:+g}"
-        shown = f"{own.strong_effect:+.2f} | {100 * own.leakage:.0f} % | {own.leaks_into} | {own.identity:.2f}"
-        lines.append(f"| {name} | {edits[name].description} | {span} | {100 * own.monotone:.0f} % | {shown} |")
+        what = f"[{name}](edits/{name}.png) | {edits[name].description} | {100 * own.monotone:.0f} %"
+        shown = f"{own.strong_effect:+.2f} | {100 * own.leakage:.0f} % {own.leaks_into} | {own.identity:.2f}"
+        lines.append(f"| {what} | {shown} |")
     return "\n".join(lines)
 
 

@@ -1,8 +1,9 @@
 """What an edit does to faces that it was not fitted on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +11,8 @@ from seamline.editing.reading import Reader, Seen
 
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Strengths at which an edit is looked at."""
+FINE = tuple(step / 2 for step in range(-6, 7))
+"""Strengths at which a direction is looked at whose unit is yet to be chosen."""
 SET_BACK = 0.1
 """A step may take back so much of an attribute, in standard deviations: at the end of what a generator can draw, the
 reading stands still and trembles."""
@@ -21,13 +24,10 @@ Move = Callable[[Tensor, float], Tensor]
 class EditFigures:
     """What an edit does. Values are in standard deviations, of faces for proportions."""
 
-    low: float
-    high: float
-    """Strengths between which it was measured."""
     monotone: float
-    """Share of the faces whose reading rises with every step of one between them, but for `SET_BACK`."""
+    """Share of the faces whose reading rises with every step of one from -3 to +3, but for `SET_BACK`."""
     response: tuple[float, ...]
-    """Mean change of the reading at every strength between them."""
+    """Mean change of the reading at every strength of `STEPS`."""
     effect: float
     """Change of its attribute per unit of strength, from -1 to +1."""
     strong_effect: float
@@ -41,39 +41,58 @@ class EditFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Stimulus:
-    """Readings (S, N, V) and embeddings (S, N, D) of N faces at the strengths `STEPS`."""
+    """Readings (S, N, V) and embeddings (S, N, D) of N faces at S strengths."""
 
     values: Tensor
     identity: Tensor
 
 
-def look(reader: Reader, codes: Tensor, move: Move, face: Seen | None = None) -> Stimulus:
-    """Edit the faces of codes (N, L, w_dim) by all `STEPS` and read them; `face` is what is seen on them unedited."""
-    seen = [face if face and not strength else reader.see(move(codes, strength)) for strength in STEPS]
+def look(
+    reader: Reader, codes: Tensor, move: Move, face: Seen | None = None, strengths: Sequence[float] = STEPS
+) -> Stimulus:
+    """Edit the faces of codes (N, L, w_dim) by all strengths and read them; `face` is what is seen on them unedited."""
+    seen = [face if face and not strength else reader.see(move(codes, strength)) for strength in strengths]
     return Stimulus(
         values=torch.stack([one.values for one in seen]), identity=torch.stack([one.identity for one in seen])
     )
 
 
-def span(stimulus: Stimulus, own: Tensor, share: float) -> tuple[float, float]:
-    """The widest strengths up to which at least a share of the faces follows in steps of one: own (S, N) readings."""
-    middle = STEPS.index(0.0)
-    down, up = own[: middle + 1].flip(0), own[middle:]
-    return -_reach(-down, share), _reach(up, share)
+def longest_unit(own: Tensor, share: float) -> float:
+    """The largest part of a direction, in steps of 0.05 from 0.3 to 1, in whose units a share of the faces follows.
+
+    Args:
+        own: (S, N) readings at the strengths `FINE`, between which they are taken to be straight lines.
+        share: Of the faces, that should rise with every step of one from -3 to +3, but for `SET_BACK`.
+
+    Returns:
+        0 if there is none.
+    """
+    for twentieths in range(20, 5, -1):
+        at = np.array(STEPS) * (twentieths / 20)
+        curves = np.stack([np.interp(at, FINE, curve) for curve in own.numpy().T], axis=1)
+        if (np.diff(curves, axis=0) > -SET_BACK).all(0).mean() >= share:
+            return twentieths / 20
+    return 0.0
 
 
-def _reach(rising: Tensor, share: float) -> float:
-    follows = (rising.diff(dim=0) > -SET_BACK).cumprod(0).float().mean(1)
-    return float((follows >= share).cumprod(0).sum())
+def recognised_unit(identity: Tensor, cosine: float) -> float:
+    """The largest part of a direction, up to 1, in whose units a face edited by ±2 is still like itself.
+
+    Args:
+        identity: (S, N, D) embeddings of unit length at the strengths `FINE`.
+        cosine: Least mean cosine with the unedited face, of both ways together.
+    """
+    middle = FINE.index(0.0)
+    cosines = (identity * identity[middle]).sum(2).mean(1)
+    both = (cosines[middle:] + cosines[: middle + 1].flip(0)) / 2
+    falling = both.cummin(0).values.flip(0).numpy()
+    return min(1.0, float(np.interp(cosine, falling, (*FINE[:middle:-1], 0.0))) / 2)
 
 
-def figures(
-    reader: Reader, stimulus: Stimulus, name: str, low: float = STEPS[0], high: float = STEPS[-1]
-) -> EditFigures:
-    """The figures of an edit of the reader's value `name`, whose strengths go from low to high."""
+def figures(reader: Reader, stimulus: Stimulus, name: str) -> EditFigures:
+    """The figures of an edit of the reader's value `name`, looked at at the strengths `STEPS`."""
     column = reader.names.index(name)
     own = standardised(reader, stimulus.values)[..., column]
-    inside = [index for index, strength in enumerate(STEPS) if low <= strength <= high]
     at = {strength: index for index, strength in enumerate(STEPS)}
     change = (stimulus.values[at[2.0]] - stimulus.values[at[-2.0]]).mean(0)[: reader.attributes]
     moved = float((own[at[2.0]] - own[at[-2.0]]).mean())
@@ -83,10 +102,8 @@ def figures(
     face = stimulus.identity[at[0.0]]
     cosines = [(stimulus.identity[at[strength]] * face).sum(1).mean() for strength in (-2.0, 2.0)]
     return EditFigures(
-        low=low,
-        high=high,
-        monotone=float((own[inside].diff(dim=0) > -SET_BACK).all(0).double().mean()),
-        response=tuple(round(float(change), 3) for change in (own - own[at[0.0]]).mean(1)[inside]),
+        monotone=float((own.diff(dim=0) > -SET_BACK).all(0).double().mean()),
+        response=tuple(round(float(change), 3) for change in (own - own[at[0.0]]).mean(1)),
         effect=float((own[at[1.0]] - own[at[-1.0]]).mean() / 2),
         strong_effect=float((own[at[2.0]] - own[at[0.0]]).mean()),
         leakage=float(others.max() / max(abs(moved), 1e-6)) if reader.attributes else 0.0,
@@ -96,7 +113,7 @@ def figures(
 
 
 def standardised(reader: Reader, values: Tensor) -> Tensor:
-    """Readings (S, N, V) with the proportions in standard deviations of the unedited faces."""
-    scale = values[STEPS.index(0.0)].std(0)
+    """Readings (S, N, V), unedited in the middle, with the proportions in standard deviations of the unedited faces."""
+    scale = values[len(values) // 2].std(0)
     scale[: reader.attributes] = 1
     return values / scale.clamp_min(1e-6)

@@ -1,7 +1,9 @@
+from math import acos
+
 import pytest
 import torch
 
-from seamline.editing.measure import STEPS, Stimulus, figures, look, span
+from seamline.editing.measure import FINE, STEPS, Stimulus, figures, longest_unit, look, recognised_unit
 from seamline.editing.reading import PROPORTIONS, Reader
 from tests.fakes.bundle import tiny_bundle
 
@@ -35,10 +37,23 @@ def test_faces_that_go_back_do_not_follow(reader):
     own[-1, 0] = own[-2, 0] - 0.5  # one face falls back at the last step
     one = stimulus(reader, own, torch.zeros_like(own))
     assert figures(reader, one, "smile").monotone == 0.75
-    assert figures(reader, one, "smile", high=2.0).monotone == 1
-    assert span(one, own, 0.75) == (-3, 3)
-    assert span(one, own, 0.95) == (-3, 2)
-    assert span(one, -own, 0.95) == (0, 0)
+
+
+def test_the_unit_is_as_long_as_faces_follow():
+    own = torch.tensor(FINE)[:, None].repeat(1, 4)
+    own[FINE.index(2.0) :, 0] = 2.0 - torch.tensor([0.0, 0.5, 1.0])  # one face goes back from 2 on
+    assert longest_unit(own, 0.75) == 1
+    assert longest_unit(own, 0.95) == 0.8  # from 1.6 to 2.4 it stands still: there and back
+    assert longest_unit(-own, 0.95) == 0
+
+
+def test_the_unit_is_as_long_as_faces_are_recognised():
+    angles = torch.tensor(FINE)[:, None].expand(-1, 4) / 3
+    identity = torch.stack([angles.cos(), angles.sin()], -1)
+    assert recognised_unit(identity, 0.5) == 1
+    found = recognised_unit(identity, 0.8)  # the cosine of 2/3 is 0.786
+    assert found == pytest.approx(1.5 * acos(0.8), abs=0.02)
+    assert found < 1
 
 
 def test_a_move_is_read_at_every_strength(reader):

@@ -12,13 +12,13 @@ from training.directions import STRONGEST, WANTED, Candidate, best, entangled, r
 from training.renderer.parameters import ATTRIBUTES, INDEX, NAMES, PARAMETERS
 
 GOOD = EditFigures(
-    low=-3.0, high=3.0, monotone=1.0, response=(), effect=0.8, strong_effect=1.6, leakage=0.2, leaks_into="age",
+    monotone=1.0, response=(), effect=0.8, strong_effect=1.6, leakage=0.2, leaks_into="age",
     identity=0.9,
 )  # fmt: skip
 
 
-def candidate(procedure: str = "least squares", **changed) -> Candidate:
-    return Candidate(procedure=procedure, direction=torch.zeros(2, 3), figures=replace(GOOD, **changed))
+def candidate(procedure: str = "least squares", reach: float = 3.0, **changed) -> Candidate:
+    return Candidate(procedure=procedure, direction=torch.zeros(2, 3), reach=reach, figures=replace(GOOD, **changed))
 
 
 def test_directions_are_what_one_deviation_of_a_parameter_changes():
@@ -74,16 +74,9 @@ def test_the_direction_that_carries_further_is_taken_and_else_the_purer_one():
     assert best([first, candidate("InterFaceGAN")]) is first
     assert best([first, candidate("InterFaceGAN", leakage=0.17)]) is first
     assert best([first, candidate("InterFaceGAN", leakage=0.1)]) is not first
-    assert best([first, candidate("InterFaceGAN", leakage=0.1, low=-2.0)]) is first
-    assert best([candidate(low=-2.0), candidate("InterFaceGAN", leakage=0.35)]).procedure == "InterFaceGAN"
-    assert best([candidate(monotone=0.8), candidate("InterFaceGAN", low=-2.0)]).procedure == "InterFaceGAN"
-    assert best([candidate(effect=0.1), candidate("InterFaceGAN", low=-2.0)]).procedure == "InterFaceGAN"
-
-
-def test_a_strength_of_three_goes_as_far_as_faces_follow():
-    far, near = candidate(), candidate(low=-1.5)
-    assert torch.equal(far.unit, far.direction)
-    assert torch.equal(near.unit, near.direction / 2)
+    assert best([first, candidate("InterFaceGAN", leakage=0.1, reach=2.0)]) is first
+    assert best([candidate(reach=2.0), candidate("InterFaceGAN", leakage=0.35)]).procedure == "InterFaceGAN"
+    assert best([candidate(effect=0.1), candidate("InterFaceGAN", reach=2.0)]).procedure == "InterFaceGAN"
 
 
 def test_only_edits_that_show_and_carry_are_offered():
@@ -91,8 +84,8 @@ def test_only_edits_that_show_and_carry_are_offered():
     assert not candidate(effect=0.1).works
     assert not candidate(leakage=0.5).works
     text = table({"smile": [candidate()], "age": [candidate(effect=0.1)]})
-    assert "| smile | least squares * | -3 to 3 | 0.80 | 20 % | age | 0.90 |" in text
-    assert "| age | least squares | -3 to 3 | 0.10" in text
+    assert "| smile | least squares * | 3.0 | 100 % | 0.80 | 20 % | age | 0.90 |" in text
+    assert "| age | least squares | 3.0 | 100 % | 0.10" in text
 
 
 def test_an_edit_is_listed_with_what_reads_it():
