@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seamline.networks import Lpips
 from tests.golden.data import fill
 
 DATA = Path(__file__).parent / "data"
@@ -53,3 +54,14 @@ def relative_error(result: Tensor, golden: Tensor) -> float:
     """Largest difference in units of the largest golden value."""
     assert result.shape == golden.shape
     return float((result - golden).abs().max() / golden.abs().max())
+
+
+def lpips_state_dict(golden: Golden, network: Lpips) -> dict[str, Tensor]:
+    """Drawn convolutions, the published channel weights, and the constants that the network sets itself."""
+    state = {key: value for key, value in golden.state_dict().items() if key.startswith("net.")}
+    with np.load(DATA / "lpips_alex_lin.npz") as published:
+        for key in published.files:
+            state[key] = torch.from_numpy(published[key])
+            state[key.replace("lin", "lins.", 1)] = state[key]
+    constants = {"scaling_layer.shift", "scaling_layer.scale"}
+    return {key: value for key, value in network.state_dict().items() if key in constants} | state

@@ -19,6 +19,8 @@ PUBLIC = {
     "parsing": "bisenet_19",
     "identity": "arcface_ir_se50",
     "perceptual": "lpips_alex",
+    "s3fd": "s3fd",
+    "fan4": "fan_4",
 }
 SMALL: dict[str, dict[str, Any]] = {
     "generator": {"resolution": 16, "z_dim": 4, "w_dim": 8, "mapping_layers": 1, "channel_max": 8},
@@ -41,6 +43,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "landmarks": {"width": 4, "head_width": 8},
     "detector": {"width": 4, "head_width": 8},
     "attributes": {"names": ["smile"], "width": 4},
+    "s3fd": {"width": 2},
+    "fan4": {"stacks": 2, "width": 8},
     "clip": sizes(),
     "latent_transformer": {"names": ["smile", "age"], "num_ws": 6, "w_dim": 8},
 }
@@ -54,6 +58,8 @@ INPUTS = {
     "landmarks": [(2, 3, 100, 100)],
     "detector": [(2, 3, 64, 96)],
     "attributes": [(2, 3, 128, 128)],
+    "s3fd": [(2, 3, 64, 96)],
+    "fan4": [(2, 3, 256, 256)],
     "clip": [(2, 3, 40, 40)],
     "latent_transformer": [(2, 6, 8), (2, 2)],
 }
@@ -67,6 +73,8 @@ OUTPUTS = {
     "landmarks": (2, 68, 2),
     "detector": (2, 5, 16, 24),
     "attributes": (2, 1),
+    "s3fd": (2, 562, 5),
+    "fan4": (2, 68, 64, 64),
     "clip": (2, 8),
     "latent_transformer": (2, 6, 8),
 }
@@ -126,6 +134,8 @@ def test_own_networks_keep_their_names_and_sizes(kind, head, millions):
         ("identity", {"units": [3, 4]}, "units must be four numbers"),
         ("identity", {"input_size": 100}, "input_size must be a multiple of 16"),
         ("parsing", {"width": 6}, "width must be a multiple of 4"),
+        ("fan4", {"width": 6}, "width must be a multiple of 4"),
+        ("fan4", {"stacks": 0}, "stacks must be at least 1"),
         ("landmarks", {"input_size": 100}, "input_size must be a multiple of 32"),
     ],
 )
