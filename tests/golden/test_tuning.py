@@ -21,7 +21,7 @@ SEED = 1
 LOSS_TOLERANCE = 1e-3
 # Adam divides by the gradients' size, so rounding grows from step to step: inputs multiplied by 1 + 1e-7 move
 # the perceptual part by up to 2e-3 after 30 updates, the loss by 7e-4, and single pixels by 1e-2. The golden numbers
-# are themselves that far from the same tuning in float64: 1.9e-3, 2.9e-4; ours 1.7e-3, 9.2e-4.
+# are themselves 1.9e-3 and 2.9e-4 away from the same tuning in float64.
 PERCEPTUAL_TOLERANCE = 4e-3
 IMAGE_TOLERANCE = 1e-2
 PASSES, LEARNING_RATE = 10, 3e-3
