@@ -13,6 +13,7 @@ from torch import Tensor
 from seamline.bundles import Bundle
 from seamline.errors import Precondition
 from tests.fakes.bundle import tiny_bundle
+from tests.fakes.lesser_bundle import bundle_without
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,48 @@ def test_boxes() -> None:
     assert overlap((1, 1, 1, 1), (1, 1, 1, 1)) == 0
     assert grown((0, 0, 2, 4), 2) == (-1, -2, 3, 6)
     assert moved((0, 1, 2, 3), 2, 10, 20) == (10, 22, 14, 26)
+
+
+def test_a_bundle_that_finds_no_faces_names_those_who_do(tmp_path: Path) -> None:
+    with pytest.raises(Precondition, match="choose dlib or face-alignment") as caught:
+        open_backend("bundle", bundle_without("landmarks", tmp_path))
+    assert caught.value.field == "options.landmarks"
+
+
+class OneFaceDetector:
+    """S3FD that sees one face twice, another, and much that is none."""
+
+    def infer(self, *inputs: Tensor) -> Tensor:
+        assert inputs[0].shape == (1, 3, 90, 160)
+        found = [(40, 20, 80, 60, 0.9), (42, 21, 82, 62, 0.8), (0, 0, 20, 20, 0.3), (5, 50, 9, 60, 0.1)]
+        return torch.tensor([found], dtype=torch.float32)
+
+
+class BrightestCellHeatmaps:
+    """2DFAN whose heatmaps are the picture, 68 times, but for the left eye's corner, which is at the upper left."""
+
+    def infer(self, *inputs: Tensor) -> Tensor:
+        assert inputs[0].shape == (2, 3, 256, 256)
+        maps = torch.nn.functional.avg_pool2d(inputs[0].mean(1, keepdim=True), 4).repeat(1, 68, 1, 1)
+        maps[0, 36, 2, 3] = maps[1, 45, 2, 60] = 9.0
+        return maps
+
+
+def test_the_bundles_s3fd_and_fan_need_no_package(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "face_alignment", None)
+    networks = {"s3fd": OneFaceDetector(), "fan4": BrightestCellHeatmaps()}
+    monkeypatch.setattr(bundle, "frozen", networks.__getitem__)
+    monkeypatch.setattr(bundle, "has", networks.__contains__)
+    frame = np.zeros((90, 160, 3), np.uint8)
+    frame[34:37, 64:67] = 255
+    for name in ("face-alignment", "bundle"):
+        backend = open_backend(name, bundle)
+        faces = backend.detect(frame)
+        assert [face.box for face in faces] == [(39.5, 19.5, 79.5, 59.5), (-0.5, -0.5, 19.5, 19.5)]
+        assert [face.score for face in faces] == pytest.approx([0.9, 0.3])
+        points = backend.landmarks(frame, faces[0].box)
+        side = 80 * 200 / 195
+        corner = np.array([59.5, 39.5 - 0.12 * 40]) - side / 2
+        np.testing.assert_allclose(points[30], (65, 35), atol=side / 64 + 0.5)
+        # The mirrored picture has the eye's corner as the right eye's, and the mean of both has it in one place.
+        np.testing.assert_allclose(points[36], corner + np.array([3.5, 2.5]) * side / 64, atol=side / 64 / 2)
