@@ -1,6 +1,7 @@
 """Putting a bundle's files where they belong: converted first, all of them or none."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ from seamline.errors import InvalidInput, Precondition
 
 STAGING = ".unfinished"
 """Where a bundle's files are written first, inside its directory: what a killed process leaves there is never read."""
+
+_NAMED = re.compile(r"[a-z0-9_]+-[0-9a-f]{8}\.safetensors")
+"""What installed files are called: the source, and the beginning of their digest."""
 
 
 def destination(recipe: Recipe, to: Path | None) -> Path:
@@ -78,7 +82,7 @@ def installed(directory: Path) -> Manifest | None:
 
 
 def reusable(recipe: Recipe, directory: Path, names: Collection[str]) -> Manifest | None:
-    """The part of what is installed that need not be fetched again: of this very recipe, and without fault.
+    """The part of what is installed that stays: of this very recipe and without fault, or put there by somebody else.
 
     Args:
         recipe: The bundle's.
@@ -88,7 +92,8 @@ def reusable(recipe: Recipe, directory: Path, names: Collection[str]) -> Manifes
     manifest = installed(directory)
     if manifest is None or manifest.recipe != recipe.digest:
         return None
-    good = set(names) - verify(directory).keys()
+    own = manifest.files().keys() - recipe.sources.keys()
+    good = (own | set(names)) - verify(directory).keys()
     kept = replace(
         manifest,
         networks={kind: entry for kind, entry in manifest.networks.items() if kind in good},
@@ -136,7 +141,7 @@ def install(
             originals={**(kept.originals if kept else {}), **fetched.originals},
         )
         for entry in manifest.files().values():
-            os.link(directory / entry.file, unfinished / entry.file)
+            _linked(directory / entry.file, unfinished / entry.file)
         for source in recipe.sources.values():
             if all(file.name in fetched.files for file in source.files):
                 tell(source.name)
@@ -147,6 +152,13 @@ def install(
         _check_whole(unfinished, manifest)
         commit(unfinished, directory)
     return manifest
+
+
+def _linked(path: Path, beside: Path) -> None:
+    try:
+        os.link(path, beside)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, beside)
 
 
 def _check_whole(unfinished: Path, manifest: Manifest) -> None:
@@ -165,12 +177,11 @@ def _in_order(manifest: Manifest, recipe: Recipe) -> Manifest:
     """The same manifest whatever was there before: in the recipe's order, and with the originals of what it has."""
     sources = [source for source in recipe.sources.values() if source.name in manifest.files()]
     names = [file.name for source in sources for file in source.files]
+    kinds = [*recipe.sources, *(kind for kind in manifest.networks if kind not in recipe.sources)]
     return replace(
         manifest,
-        networks={
-            source.name: manifest.networks[source.name] for source in sources if source.name in manifest.networks
-        },
-        originals={name: manifest.originals[name] for name in names},
+        networks={kind: manifest.networks[kind] for kind in kinds if kind in manifest.networks},
+        originals={name: manifest.originals[name] for name in names if name in manifest.originals},
     )
 
 
@@ -236,7 +247,7 @@ def staging(directory: Path) -> Iterator[Path]:
 def commit(unfinished: Path, directory: Path) -> None:
     """Move a whole bundle to where it belongs; it is in use once the last file, its manifest, is there.
 
-    Weight files that the manifest does not name are removed then.
+    Weight files of an earlier installation that the manifest does not name are removed then.
     """
     manifest, _ = read_manifest(unfinished)
     names = [entry.file for entry in manifest.files().values()]
@@ -245,8 +256,8 @@ def commit(unfinished: Path, directory: Path) -> None:
     for name in (MANIFEST, INSTALLED_MANIFEST):
         if (unfinished / name).is_file():
             _synced(unfinished / name).replace(directory / name)
-    for path in directory.glob("*.safetensors"):
-        if path.name not in names:
+    for path in directory.iterdir():
+        if _NAMED.fullmatch(path.name) and path.name not in names:
             path.unlink()
 
 

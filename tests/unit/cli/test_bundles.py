@@ -1,17 +1,23 @@
 """`seamline bundles` as it is typed, against a server on loopback."""
 
 import os
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from seamline.bundles import load_bundle, write_bundle
+from seamline.bundles import NetworkSource, load_bundle, put_directions, put_network, write_bundle
 from seamline.bundles.download import download
+from seamline.bundles.fetch import downloads
 from seamline.bundles.manifest import read_manifest
+from seamline.bundles.recipe import read_recipe
+from seamline.cli.arguments import cache_directory
 from seamline.cli.bundles import bundles_app
 from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition
+from seamline.networks.registry import build
+from seamline.storage.local import LocalStore
 from tests.fakes.file_server import Served, serving
 from tests.fakes.recipe import plain_formats, small_recipe
 
@@ -184,6 +190,20 @@ def test_only_what_is_missing_is_fetched_again(small, served):
     assert served.asked == []
 
 
+def test_what_somebody_else_put_into_the_bundle_stays(small):
+    done("fetch", "small-64", *ALL, "--without", "relevance")
+    parsing = NetworkSource(module=build("parsing", {"width": 4}), config={"width": 4}, licence="-", source="-")
+    put_network(small.directory, "parsing", parsing)
+    bundle = load_bundle("small-64", small.bundles)
+    put_directions(small.directory, {"age": bundle.directions["smile"]}, [replace(bundle.edits["smile"], name="age")])
+    done("fetch", "small-64", *ALL)
+    bundle = load_bundle("small-64", small.bundles)
+    assert bundle.module("parsing") is not None
+    assert set(bundle.directions) == {"age"}
+    assert bundle.relevance.beta == 0.25
+    assert bundle.manifest.recipe == read_recipe(small.directory).digest
+
+
 def test_an_optional_source_may_be_missing_or_unwanted(small, served):
     del served.files["clip.pt"]
     told = done("fetch", "small-64", *ALL)
@@ -217,8 +237,6 @@ def test_a_mirror_and_a_directory_serve_the_same_files(small, served, tmp_path):
 
 
 def test_a_bucket_serves_the_files(small, tmp_path, monkeypatch):
-    from seamline.storage.local import LocalStore
-
     bucket = LocalStore(tmp_path / "bucket")
     for name, content in small.files.items():
         bucket.put(name, content)
@@ -240,10 +258,6 @@ def test_a_web_page_in_place_of_a_file_says_how_to_get_it_by_hand(small, served)
 
 
 def test_two_fetches_at_once_are_refused(small):
-    from seamline.bundles.fetch import downloads
-    from seamline.bundles.recipe import read_recipe
-    from seamline.cli.arguments import cache_directory
-
     with downloads(cache_directory(), read_recipe(small.directory)):
         assert "another process is fetching" in complaint(Precondition, "fetch", "small-64", *ALL)
 
