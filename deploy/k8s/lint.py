@@ -16,7 +16,7 @@ K8S = Path(__file__).resolve().parent
 DOCKERFILE = K8S.parent / "images" / "Dockerfile"
 BIN = Path(sys.executable).parent
 KUBERNETES = "1.34"
-CUSTOM = ("ScaledObject", "PodMonitor")
+CUSTOM = ("ScaledObject", "PodMonitor", "PrometheusRule")
 SKIPPED = {
     "CKV_DOCKER_2": "HEALTHCHECK is Docker's alone: Kubernetes has its gRPC probes, Compose its healthcheck",
 }

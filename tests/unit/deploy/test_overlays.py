@@ -23,7 +23,7 @@ from tests.unit.deploy.manifests import (
 
 DIRECTORIES = [*(f"overlays/{name}" for name in OVERLAYS), "batch"]
 RECOMMENDED = ("name", "component", "part-of", "version")
-CUSTOM = {"PodMonitor", "ScaledObject"}
+CUSTOM = {"PodMonitor", "PrometheusRule", "ScaledObject"}
 """Kinds that a plain cluster does not know; docs/operations.md says what brings them."""
 ON_GPU = {
     "gpu": {"inverter": "nvidia.com/gpu", "stitcher": "nvidia.com/gpu"},
@@ -163,6 +163,15 @@ def test_what_a_plain_cluster_does_not_know_is_in_the_docs():
     assert custom == CUSTOM
     assert all(f"`{kind}`" in docs for kind in custom)
     assert "ScaledObject" not in {each["kind"] for each in overlay("cpu")}
+
+
+def test_the_cluster_has_the_rules_and_the_dashboard():
+    manifests = overlay("gpu")
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "seamline.yaml").read_text())
+    remedy = "run deploy/k8s/components/prometheus-operator/make_rule.py"
+    assert of_kind(manifests, "PrometheusRule")["seamline"]["spec"] == rules, remedy
+    dashboard = of_kind(manifests, "ConfigMap")["seamline-dashboard"]
+    assert dashboard["data"] == {"seamline.json": (ROOT / "deploy" / "grafana" / "seamline.json").read_text()}
 
 
 @pytest.mark.parametrize("directory", DIRECTORIES)
