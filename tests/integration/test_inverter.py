@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
+import safetensors.torch
+import torch
 from seamline_inverter import checkpoint
 from seamline_inverter.config import InverterConfig
 from seamline_inverter.servicer import InverterServicer
@@ -30,7 +32,7 @@ from seamline.v1.inverter_pb2 import (
     RestyleResult,
 )
 from seamline.v1.inverter_pb2_grpc import InverterServiceStub, add_InverterServiceServicer_to_server
-from seamline.v1.media_pb2 import ArtifactRef, Progress, TextStyle
+from seamline.v1.media_pb2 import ALGORITHM_STIT, ArtifactRef, Progress, TextStyle
 from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE
 from tests.fakes.alignment import put_alignment
@@ -98,6 +100,17 @@ async def test_inverts_and_tells_of_its_progress(store: Store, bundle: Bundle) -
     assert steps[-1].figures["psnr_db"] == pytest.approx(result.psnr_db)
     assert again.inversion == result.inversion
     assert not again.timing.step_seconds
+
+
+@asynchronous
+async def test_stits_inversion_is_another_kept_to_the_bit(store: Store, bundle: Bundle) -> None:
+    alignment = put_alignment(store, bundle)
+    async with serving(store, bundle) as stub:
+        *_, own = await call(stub, request(alignment, max_passes=1))
+        *_, stit = await call(stub, request(alignment, max_passes=1, algorithm=ALGORITHM_STIT))
+    assert stit.inversion.uri != own.inversion.uri
+    part = Inversion.open(store, stit.inversion).artifact.read_part("generator-0.safetensors")
+    assert {weight.dtype for weight in safetensors.torch.load(part).values()} == {torch.float32}
 
 
 @asynchronous

@@ -23,7 +23,17 @@ from seamline.errors import InvalidInput, Precondition, UnknownEdit
 from seamline.job import Job
 from seamline.rpc.server import started
 from seamline.storage import Artifact, Store, decode_frames, open_store, read_object
-from seamline.v1.media_pb2 import ArtifactRef, Edit, EditMethod, FrameRange, Keyframe, Progress, TextEdit, Variant
+from seamline.v1.media_pb2 import (
+    ALGORITHM_STIT,
+    ArtifactRef,
+    Edit,
+    EditMethod,
+    FrameRange,
+    Keyframe,
+    Progress,
+    TextEdit,
+    Variant,
+)
 from seamline.v1.stitcher_pb2 import (
     Blend,
     PreviewRequest,
@@ -132,6 +142,16 @@ async def test_options_reach_the_tuning(ready: Ready) -> None:
     meta = Artifact.open(ready.store, naive.stitched, stage="stitch").meta
     assert meta["blend"] == "feather"
     assert meta["edits"] == [["age", 1.0]]
+
+
+@asynchronous
+async def test_stits_settings_take_the_place_of_the_bundles(ready: Ready) -> None:
+    async with serving(ready) as stub:
+        *_, own = await call(stub, ready.request(("age", 1.0), frames=(0, 1)))
+        *_, stit = await call(stub, ready.request(("age", 1.0), frames=(0, 1), algorithm=ALGORITHM_STIT))
+        *_, short = await call(stub, ready.request(("age", 1.0), frames=(0, 1), algorithm=ALGORITHM_STIT, max_steps=2))
+    assert (own.steps, stit.steps, short.steps) == (4, 100, 2)
+    assert len({result.stitched.uri for result in (own, stit, short)}) == 3
 
 
 @asynchronous
