@@ -62,14 +62,14 @@ class Imported:
     """Of the same, drawn by the tuned one."""
 
 
-def find_source(run: StitRun, given: Path | None, start: int | None, directory: Path, fps: Fraction) -> Source:
+def find_source(run: StitRun, given: Path | None, start: int | None, made: Path, fps: Fraction) -> Source:
     """Find the frames that a run was made from.
 
     Args:
         run: Which knows where it had them from, if its options were found.
         given: The video, or the folder of its frames; in place of that.
         start: The first frame that the run used; if None, what its options say.
-        directory: Where a video is made of a folder's frames.
+        made: Where a video is written that is made of a folder's frames.
         fps: How fast that plays; Stitch it in Time's videos have 25 frames a second.
 
     Raises:
@@ -88,9 +88,8 @@ def find_source(run: StitRun, given: Path | None, start: int | None, directory: 
         found = pictures_in(place)
         _check_count(place, len(found), count, start)
         paths = found[start or 0 : (start or 0) + count]
-        video = directory / "source.mp4"
-        write_pictures(video, paths, fps)
-        return Source(video=video, facts=probe(video), start=0, frames=partial(read_pictures, paths))
+        write_pictures(made, paths, fps)
+        return Source(video=made, facts=probe(made), start=0, frames=partial(read_pictures, paths))
     facts = probe(place)
     _check_count(place, facts.frame_count, count, start)
     return Source(video=place, facts=facts, start=start or 0, frames=partial(read_frames, place))

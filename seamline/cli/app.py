@@ -30,6 +30,7 @@ from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots
 from seamline.cli.directions import directions_app
 from seamline.cli.edit import EditJob, edit_file
 from seamline.cli.edits_page import write_edits_page
+from seamline.cli.inverted import read_inverted
 from seamline.cli.options import console
 from seamline.cli.preview import PreviewJob, preview_file
 from seamline.cli.progress import StageBars
@@ -83,14 +84,16 @@ def edit(
     report: Annotated[
         Path | None, typer.Option("--report", help="The report; beside the video as .html if left out.")
     ] = None,
+    started: options.From = None,
     bundle: options.Bundle = "",
     editor: options.Editor = "",
     store: options.StoreUrl = "",
 ) -> None:
     """Edit the face in a video."""
     asked = parse_edits(edits or [], text, beta, strength, parse_style(style, style_strength))
+    own, inverted = read_inverted(started) if started else ("", None)
     choices = Choices(
-        bundle=bundle,
+        bundle=bundle or own,
         landmarks=landmarks,
         inversion=inversion,
         pivots=pivots,
@@ -98,6 +101,7 @@ def edit(
         blend=blending(blend, no_stitching=no_stitching),
         preset=preset,
         algorithm=algorithm,
+        inverted=inverted,
     )
     if asked.strengths:
         _sweep(video, out, report, asked, choices, editor, store)
@@ -147,19 +151,22 @@ def preview(
     locality: options.Locality = False,
     preset: options.PresetOption = None,
     landmarks: options.LandmarksOption = Landmarks.BUNDLE,
+    started: options.From = None,
     bundle: options.Bundle = "",
     editor: options.Editor = "",
     store: options.StoreUrl = "",
 ) -> None:
     """Draw a sheet of what edits would look like: a row for each frame, a column for each strength of a sweep."""
+    own, inverted = read_inverted(started) if started else ("", None)
     choices = Choices(
-        bundle=bundle,
+        bundle=bundle or own,
         landmarks=landmarks,
         inversion=inversion,
         pivots=pivots,
         locality=locality,
         preset=preset,
         algorithm=algorithm,
+        inverted=inverted,
     )
     asked = parse_edits(edits or [], text, beta, strength, parse_style(style, style_strength))
     job = PreviewJob(source=video, out=out, asked=asked, frames=frames, choices=choices)

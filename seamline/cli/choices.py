@@ -8,6 +8,7 @@ from seamline.cli.arguments import bundles_directory
 from seamline.errors import InvalidInput
 from seamline.tuning import Algorithm
 from seamline.v1.aligner_pb2 import AlignOptions, LandmarkBackend
+from seamline.v1.editor_pb2 import InvertedVideo
 from seamline.v1.inverter_pb2 import InversionMethod, InvertOptions, PivotMethod
 from seamline.v1.stitcher_pb2 import Blend, StitchOptions
 
@@ -98,6 +99,8 @@ class Choices:
     blend: Blending = Blending.STITCH
     preset: Preset | None = None
     algorithm: Algorithm = Algorithm.DEFAULT
+    inverted: InvertedVideo | None = None
+    """What exists already, in place of aligning and inverting."""
 
     def align_options(self) -> AlignOptions:
         """What the aligner is asked for."""

@@ -58,6 +58,7 @@ async def edit_file(job: EditJob, session: Session, bars: StageBars) -> dict[str
             align=choices.align_options(),
             invert=choices.invert_options(),
             stitch=choices.stitch_options(),
+            inverted=choices.inverted,
             style=job.variant.style,
         ),
     )

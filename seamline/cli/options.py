@@ -71,6 +71,10 @@ PresetOption = Annotated[
     typer.Option("--preset", help="animation: no smoothing of the face's place, three times the passes."),
 ]
 LandmarksOption = Annotated[Landmarks, typer.Option("--landmarks", help="Who finds the faces.")]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", help="Go on from an inversion that exists: what `seamline bundles import-stit` wrote."),
+]
 Bundle = Annotated[str, typer.Option("--bundle", help="Installed bundle; the default one if left out.")]
 Editor = Annotated[
     str,

@@ -43,6 +43,7 @@ async def preview_file(job: PreviewJob, session: Session, bars: StageBars) -> Pr
             bundle=choices.bundle,
             align=choices.align_options(),
             invert=choices.invert_options(),
+            inverted=choices.inverted,
             style=job.asked.style,
         ),
     )

@@ -60,6 +60,7 @@ class Client:
         invert: InvertOptions | None = None,
         stitch: StitchOptions | None = None,
         style: TextStyle | None = None,
+        inverted: editor_pb2.InvertedVideo | None = None,
         timeout: float | None = None,
     ) -> AsyncGenerator[Progress | editor_pb2.EditVideoResult, None]:
         """Yields the stages' Progress, then the EditVideoResult; closing the iterator cancels the edit.
@@ -71,6 +72,7 @@ class Client:
             bundle: name of an installed bundle; empty for the default.
             align, invert, stitch: options of the stages; None for the defaults.
             style: what the generator learns from two texts; None for nothing.
+            inverted: what exists already, in place of aligning and inverting.
             timeout: seconds for the whole edit; None for as long as it takes.
 
         Raises:
@@ -84,6 +86,7 @@ class Client:
             invert=invert,
             stitch=stitch,
             style=style,
+            inverted=inverted,
         )
         return call_stage(self._stub.EditVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
 
@@ -97,6 +100,7 @@ class Client:
         align: AlignOptions | None = None,
         invert: InvertOptions | None = None,
         style: TextStyle | None = None,
+        inverted: editor_pb2.InvertedVideo | None = None,
         timeout: float | None = None,
     ) -> AsyncGenerator[Progress | editor_pb2.PreviewVideoResult, None]:
         """Yields the stages' Progress, then the PreviewVideoResult, whose sheet shows what edits would look like.
@@ -105,7 +109,8 @@ class Client:
             video: the source, already in the object store.
             variants: the sheet's columns, after the source's.
             frame_count: its rows; 0 for 3.
-            bundle, align, invert, style, timeout: as in `edit_video`, which then need not align and invert again.
+            bundle, align, invert, style, inverted, timeout: as in `edit_video`, which then need not align and
+                invert again.
 
         Raises:
             SeamlineError: what a stage raised, of the same type.
@@ -118,6 +123,7 @@ class Client:
             align=align,
             invert=invert,
             style=style,
+            inverted=inverted,
         )
         return call_stage(self._stub.PreviewVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
 

@@ -34,6 +34,7 @@ class EditVideoRequest(_message.Message):
     INVERT_FIELD_NUMBER: _builtins.int
     STITCH_FIELD_NUMBER: _builtins.int
     STYLE_FIELD_NUMBER: _builtins.int
+    INVERTED_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     """Name of an installed bundle; empty for the default."""
     @_builtins.property
@@ -54,6 +55,10 @@ class EditVideoRequest(_message.Message):
     def style(self) -> _media_pb2.TextStyle:
         """Learned by the inverter between inverting and stitching; left out for none."""
 
+    @_builtins.property
+    def inverted(self) -> Global___InvertedVideo:
+        """In place of aligning and inverting."""
+
     def __init__(
         self,
         *,
@@ -64,14 +69,41 @@ class EditVideoRequest(_message.Message):
         invert: _inverter_pb2.InvertOptions | None = ...,
         stitch: _stitcher_pb2.StitchOptions | None = ...,
         style: _media_pb2.TextStyle | None = ...,
+        inverted: Global___InvertedVideo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "inverted", b"inverted", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "edits", b"edits", "invert", b"invert", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "edits", b"edits", "invert", b"invert", "inverted", b"inverted", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EditVideoRequest: _TypeAlias = EditVideoRequest  # noqa: Y015
+
+@_typing.final
+class InvertedVideo(_message.Message):
+    """What exists of a video already, made by earlier calls or imported. INVALID_ARGUMENT if it is of another video."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIGNMENT_FIELD_NUMBER: _builtins.int
+    INVERSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alignment(self) -> _media_pb2.ArtifactRef: ...
+    @_builtins.property
+    def inversion(self) -> _media_pb2.ArtifactRef: ...
+    def __init__(
+        self,
+        *,
+        alignment: _media_pb2.ArtifactRef | None = ...,
+        inversion: _media_pb2.ArtifactRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "inversion", b"inversion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "inversion", b"inversion"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvertedVideo: _TypeAlias = InvertedVideo  # noqa: Y015
 
 @_typing.final
 class EditVideoResponse(_message.Message):
@@ -220,6 +252,7 @@ class PreviewVideoRequest(_message.Message):
     ALIGN_FIELD_NUMBER: _builtins.int
     INVERT_FIELD_NUMBER: _builtins.int
     STYLE_FIELD_NUMBER: _builtins.int
+    INVERTED_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     frame_count: _builtins.int
     """Frames to show, 0 for 3."""
@@ -237,6 +270,10 @@ class PreviewVideoRequest(_message.Message):
     def style(self) -> _media_pb2.TextStyle:
         """Of all variants; left out for none."""
 
+    @_builtins.property
+    def inverted(self) -> Global___InvertedVideo:
+        """In place of aligning and inverting."""
+
     def __init__(
         self,
         *,
@@ -247,10 +284,11 @@ class PreviewVideoRequest(_message.Message):
         align: _aligner_pb2.AlignOptions | None = ...,
         invert: _inverter_pb2.InvertOptions | None = ...,
         style: _media_pb2.TextStyle | None = ...,
+        inverted: Global___InvertedVideo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "style", b"style", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "inverted", b"inverted", "style", b"style", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "frame_count", b"frame_count", "invert", b"invert", "style", b"style", "variants", b"variants", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "frame_count", b"frame_count", "invert", b"invert", "inverted", b"inverted", "style", b"style", "variants", b"variants", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

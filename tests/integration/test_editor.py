@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 
 import grpc
 import numpy as np
 import pytest
+import torch
 from seamline_editor.config import EditorConfig
 from seamline_editor.servicer import EditorServicer
 
 from seamline.bundles import load_bundle
+from seamline.checkpoints.stit_import import find_source, import_run
+from seamline.checkpoints.stit_run import read_run
 from seamline.client import Client, Retry
 from seamline.errors import (
     InvalidInput,
@@ -22,9 +26,10 @@ from seamline.errors import (
     StoreUnavailable,
     UnknownEdit,
 )
+from seamline.job import Job
 from seamline.rpc.server import started
 from seamline.storage import fetch_object, open_store, put_object, read_object
-from seamline.v1.editor_pb2 import EditVideoResult, PreviewVideoResult
+from seamline.v1.editor_pb2 import EditVideoResult, InvertedVideo, PreviewVideoResult
 from seamline.v1.editor_pb2_grpc import add_EditorServiceServicer_to_server
 from seamline.v1.inverter_pb2 import (
     INVERSION_METHOD_ENCODER,
@@ -40,6 +45,7 @@ from tests.fakes.alignment import HEIGHT, WIDTH, drawn_frame, put_alignment
 from tests.fakes.bundle import tiny_bundle
 from tests.fakes.relevance import with_relevance
 from tests.fakes.stages import Stages, served
+from tests.fakes.stit import RUN, write_run
 from tests.fakes.stitched import STITCHED
 from tests.unit.video.films import film, packets
 
@@ -115,7 +121,7 @@ def world(tmp_path, bundles, clip):
             client = await stack.enter_async_context(Client(f"127.0.0.1:{bound.grpc}", retry=AT_ONCE))
             yield World(client, stages, video)
 
-    make.store = store
+    make.store, make.bundles = store, bundles
     return make
 
 
@@ -355,3 +361,45 @@ async def _until(condition):
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def inverted(world, bundles, clip, tmp_path):
+    """What exists of the clip: a run of Stitch it in Time, imported."""
+    bundle = load_bundle("tiny-64", bundles)
+    write_run(tmp_path / "STIT", bundle.generator().state_dict(), torch.randn(10, 10, 16))
+    run = read_run(tmp_path / "STIT", RUN)
+    source = find_source(run, clip, None, tmp_path / "made.mp4", Fraction(25))
+    imported = import_run(Job("align"), world.store, bundle, run, source)
+    return InvertedVideo(alignment=imported.alignment, inversion=imported.inversion)
+
+
+@asynchronous
+async def test_an_edit_goes_on_from_what_is_brought_along(world, inverted):
+    async with world() as w:
+        events = await w.edited(inverted=inverted)
+        sheet = await w.previewed([SMILE], inverted=inverted)
+    result = events[-1]
+    assert _stages(events) == ["stitch", "score", "mux"]
+    assert _stages(sheet) == ["preview"]
+    assert {stage for stage, _ in w.calls} == {"stitch", "score", "preview"}
+    assert (result.alignment, result.inversion) == (inverted.alignment, inverted.inversion)
+    for stage, call in w.calls:
+        assert call.alignment == inverted.alignment
+        assert stage == "score" or call.inversion == inverted.inversion
+    assert (result.video.frame_count, result.video.width, result.video.has_audio) == (10, WIDTH, True)
+    assert result.inversion_figures.psnr_db > 0
+
+
+@asynchronous
+async def test_what_is_of_another_video_is_refused(world, inverted):
+    other = InvertedVideo(
+        alignment=put_alignment(world.store, load_bundle("tiny-64", world.bundles)), inversion=inverted.inversion
+    )
+    async with world() as w:
+        with pytest.raises(InvalidInput, match="of another video") as refused:
+            await w.edited(inverted=other)
+        assert refused.value.field == "inverted.alignment"
+        with pytest.raises(InvalidInput, match="names no inversion"):
+            await w.edited(inverted=InvertedVideo(alignment=inverted.alignment))
+        assert w.calls == []

@@ -37,10 +37,9 @@ class EditRun(Run):
         self, request: EditVideoRequest, bundle: Bundle, stages: Stages, store: Store, run_mux: RunMux
     ) -> None:
         self._request = request
-        self._store = store
         self._run_mux = run_mux
         self._result = EditVideoResult(bundle=bundle.name)
-        super().__init__(request, bundle, stages, self._result)
+        super().__init__(request, bundle, stages, store, self._result)
 
     async def events(self) -> Events:
         """Yields the stages' Progress, then the EditVideoResult.

@@ -3,6 +3,7 @@
 from contextlib import aclosing
 
 from seamline.bundles import Bundle
+from seamline.storage import Store
 from seamline.v1.editor_pb2 import PreviewVideoRequest, PreviewVideoResult
 from seamline.v1.media_pb2 import Progress
 from seamline.v1.stitcher_pb2 import PreviewRequest
@@ -12,10 +13,10 @@ from seamline_editor.stages import Events, Run, Stages
 class PreviewRun(Run):
     """One PreviewVideo call under way."""
 
-    def __init__(self, request: PreviewVideoRequest, bundle: Bundle, stages: Stages) -> None:
+    def __init__(self, request: PreviewVideoRequest, bundle: Bundle, stages: Stages, store: Store) -> None:
         self._request = request
         self._result = PreviewVideoResult(bundle=bundle.name)
-        super().__init__(request, bundle, stages, self._result)
+        super().__init__(request, bundle, stages, store, self._result)
 
     async def events(self) -> Events:
         """Yields the stages' Progress, then the PreviewVideoResult.

@@ -73,7 +73,7 @@ class EditorServicer(EditorServiceServicer):
         """Draws what some edits would look like."""
         bundle = await self._bundle(request.bundle)
         await asyncio.to_thread(check_preview, request, bundle)
-        async with aclosing(PreviewRun(request, bundle, self._stages).events()) as events:
+        async with aclosing(PreviewRun(request, bundle, self._stages, self._store).events()) as events:
             async for event in events:
                 yield (
                     PreviewVideoResponse(progress=event)

@@ -1,5 +1,6 @@
 """The services that do the work, and the stages that an edit and a preview begin with."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
 from contextlib import aclosing
@@ -7,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from seamline.bundles import Bundle
+from seamline.storage import Store
 from seamline.v1.aligner_pb2 import AlignRequest, AlignResult
-from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
+from seamline.v1.editor_pb2 import EditVideoRequest, InvertedVideo, PreviewVideoRequest
 from seamline.v1.inverter_pb2 import InvertRequest, InvertResult, RestyleRequest, RestyleResult
 from seamline.v1.media_pb2 import ArtifactRef, Progress
 from seamline_editor.replicas import Replicas
+from seamline_editor.taken_up import taken_up
 
 Events = AsyncGenerator[Any, None]
 """Progress messages, then a result with its timing; more than one result where ranges run side by side."""
@@ -38,7 +41,12 @@ class Run:
     """One call under way: stage after stage, each on what the earlier ones found."""
 
     def __init__(
-        self, request: EditVideoRequest | PreviewVideoRequest, bundle: Bundle, stages: Stages, result: Any
+        self,
+        request: EditVideoRequest | PreviewVideoRequest,
+        bundle: Bundle,
+        stages: Stages,
+        store: Store,
+        result: Any,
     ) -> None:
         """Prepares.
 
@@ -46,12 +54,14 @@ class Run:
             request: names the video and the options.
             bundle: found for the request.
             stages: the services.
+            store: where everything lies.
             result: the message that the call ends with; its seconds are filled in here.
         """
         self._video, self._align_options, self._invert_options = request.video, request.align, request.invert
         self._style = request.style if request.HasField("style") else None
+        self._given = request.inverted if request.HasField("inverted") else None
         self._bundle = bundle.name
-        self._stages = stages
+        self._stages, self._store = stages, store
         self._seconds: MutableMapping[str, float] = result.stage_seconds
         self._steps: MutableMapping[str, float] = result.step_seconds
         self._aligned = AlignResult()
@@ -62,6 +72,8 @@ class Run:
     def _beginning(self) -> list[Stage]:
         """The stages up to the inversion that is drawn from."""
         stages: list[Stage] = [("align", self._align), ("invert", self._invert)]
+        if self._given:
+            stages = [("invert", self._take_up)]
         return [*stages, ("restyle", self._restyle)] if self._style else stages
 
     @property
@@ -97,6 +109,11 @@ class Run:
                 if not isinstance(event, Progress):
                     self._inverted = event
                 yield event
+
+    async def _take_up(self) -> Events:
+        given = self._given or InvertedVideo()
+        self._aligned, self._inverted = await asyncio.to_thread(taken_up, self._store, given, self._video)
+        yield self._inverted
 
     async def _restyle(self) -> Events:
         request = RestyleRequest(inversion=self._inverted.inversion, bundle=self._bundle, style=self._style)

@@ -61,7 +61,7 @@ def run(tmp_path: Path) -> StitRun:
 
 
 def imported(store: Store, bundle: Bundle, run: StitRun, folder: Path, given: Path | None = None) -> Imported:
-    return import_run(Job("align"), store, bundle, run, find_source(run, given, None, folder, FPS))
+    return import_run(Job("align"), store, bundle, run, find_source(run, given, None, folder / "made.mp4", FPS))
 
 
 def test_the_same_codes_give_the_same_images(store: Store, bundle: Bundle, run: StitRun, tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_a_video_may_be_longer_than_the_run(store: Store, bundle: Bundle, tmp_pa
     run, video = read_run(tmp_path / "STIT", RUN), tmp_path / "clip.mp4"
     write_pictures(video, pictures_in(write_frames(tmp_path / "frames", 6)), FPS)
     with pytest.raises(InvalidInput, match=r"clip\.mp4: has 6 frames, the run was made from 3.*--start-frame"):
-        find_source(run, video, None, tmp_path, FPS)
+        find_source(run, video, None, tmp_path / "made.mp4", FPS)
     with pytest.raises(InvalidInput, match="from frame 4 on"):
-        find_source(run, video, 4, tmp_path, FPS)
-    source = find_source(run, video, 2, tmp_path, FPS)
+        find_source(run, video, 4, tmp_path / "made.mp4", FPS)
+    source = find_source(run, video, 2, tmp_path / "made.mp4", FPS)
     found = import_run(Job("align"), store, bundle, run, source)
     alignment = Alignment.open(store, found.alignment)
     assert alignment.frame_count == 6
@@ -131,14 +131,14 @@ def test_a_video_may_be_longer_than_the_run(store: Store, bundle: Bundle, tmp_pa
 
 def test_frames_that_are_gone_have_to_be_named(run: StitRun, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"absent: the frames .* with --video"):
-        find_source(run, tmp_path / "absent", None, tmp_path, FPS)
+        find_source(run, tmp_path / "absent", None, tmp_path / "made.mp4", FPS)
     for path in pictures_in(tmp_path / "STIT" / "video_frames")[:1]:
         path.unlink()
     with pytest.raises(InvalidInput, match="has 2 frames, the run was made from 3"):
-        find_source(run, None, None, tmp_path, FPS)
+        find_source(run, None, None, tmp_path / "made.mp4", FPS)
     (tmp_path / "STIT" / "video_frames").rename(tmp_path / "elsewhere")
     with pytest.raises(NotFound, match=r"model_obama\.pt: the frames"):
-        find_source(run, None, None, tmp_path, FPS)
+        find_source(run, None, None, tmp_path / "made.mp4", FPS)
 
 
 def test_pictures_make_a_video_of_their_size(tmp_path: Path) -> None:
