@@ -114,17 +114,23 @@ def _quiet() -> Iterator[None]:
 
 def _describe(model: Any, signature: Signature, properties: Mapping[str, str]) -> None:
     """Put what a caller must know into the model, in place of the exporter's notes for its own developers."""
-    shape = needed("onnx_ir").Shape
-    for node in model.graph:
+    graph, names = model.graph, {port.name for port in signature.ports}
+    for node in graph:
         node.metadata_props.clear()
         node.doc_string = None
-        for value in node.outputs:  # in symbols of the trace; whoever loads the file infers them again
-            value.shape = None
-    for value in (*model.graph.inputs, *model.graph.initializers.values(), *model.graph.outputs):
+        for value in node.outputs:
+            value.metadata_props.clear()
+            value.shape = None  # in symbols of the trace; whoever loads the file infers it again
+    for value in (*graph.inputs, *graph.initializers.values()):
         value.metadata_props.clear()
-    for value, port in zip((*model.graph.inputs, *model.graph.outputs), signature.ports, strict=True):
-        value.shape = shape(["batch", *(side if isinstance(side, int) else side.name for side in port.shape)])
-    model.graph.metadata_props.clear()
+    within = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
+    for value in within:  # operations inside may have the name of a port
+        if value.name in names and not value.is_graph_output():
+            value.name = f"{value.name}_within"
+    for value, port in zip((*graph.inputs, *graph.outputs), signature.ports, strict=True):
+        sides = (side if isinstance(side, int) else side.name for side in port.shape)
+        value.shape = needed("onnx_ir").Shape(["batch", *sides])
+    graph.metadata_props.clear()
     model.metadata_props.clear()
     described = {"inputs": [asdict(port) for port in signature.inputs], "output": asdict(signature.output)}
     told = {**properties, **{name: json.dumps(value) for name, value in described.items()}}

@@ -7,18 +7,25 @@ from typing import Any, Final, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from seamline.networks import fan
 from seamline.networks.arcface import ArcFaceConfig
 from seamline.networks.attributes import AttributesConfig
 from seamline.networks.bisenet import BiSeNetConfig
 from seamline.networks.clip import Clip, ClipConfig, embedded_texts
 from seamline.networks.detector import MULTIPLE, STRIDE, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig
+from seamline.networks.fan import FanConfig
 from seamline.networks.landmarks import POINTS, LandmarkConfig
 from seamline.networks.latent_transformer import LatentTransformerConfig
 from seamline.networks.lpips import LpipsConfig
+from seamline.networks.s3fd import FINEST_STRIDE, READ, S3fdConfig
 
 PARSING_MULTIPLE = 32
 """The coarsest stride of both versions of the parsing network."""
+COARSEST_STRIDE = FINEST_STRIDE << (len(READ) - 1)
+"""Of S3FD's levels."""
+FAN_SIDE = fan.INPUT_SIZE // 4
+"""Of the heatmaps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,7 @@ class Model:
     entry: Callable[[nn.Module], nn.Module] = lambda module: module
     """The module to be exported, of the network."""
     simplify: bool = True
-    """Whether the graph's terms next to 0 may be dropped."""
+    """Whether terms next to 0 may be dropped: not where they keep features that are all 0 from giving 0 / 0."""
 
 
 class TextTower(nn.Module):
@@ -111,6 +118,19 @@ def _detector(config: FaceDetectorConfig, resolution: int) -> Signature:
     sides = tuple(Side(name=f"{name}/{STRIDE}", multiple=MULTIPLE // STRIDE) for name in (HEIGHT, WIDTH))
     meaning = "log-odds of a face's centre, then pixels to the left, top, right and bottom of its box"
     return _one(_crops(_free(MULTIPLE), what=what), Port(name="faces", shape=(5, *sides), meaning=meaning))
+
+
+def _s3fd(config: S3fdConfig, resolution: int) -> Signature:
+    what = f"frames, padded to multiples of {COARSEST_STRIDE}"
+    meaning = "left, top, right, bottom in pixels and the score of every anchor"
+    faces = Port(name="faces", shape=(Side(name="anchors", multiple=1), 5), meaning=meaning)
+    return _one(_crops(_free(COARSEST_STRIDE), what=what), faces)
+
+
+def _fan4(config: FanConfig, resolution: int) -> Signature:
+    shape, meaning = (fan.POINTS, FAN_SIDE, FAN_SIDE), "where each point may be"
+    what = "square crops around one face each"
+    return _one(_crops(fan.INPUT_SIZE, what=what), Port(name="heatmaps", shape=shape, meaning=meaning))
 
 
 def _e4e(config: E4eConfig, resolution: int) -> Signature:
@@ -162,10 +182,11 @@ def _latent_transformer(config: LatentTransformerConfig, resolution: int) -> Sig
 MODELS: Final[Mapping[str, Model]] = {
     "landmarks": Model(kind="landmarks", signature=_landmarks),
     "detector": Model(kind="detector", signature=_detector),
+    "s3fd": Model(kind="s3fd", signature=_s3fd, simplify=False),
+    "fan4": Model(kind="fan4", signature=_fan4),
     "e4e": Model(kind="e4e", signature=_e4e),
     "parsing": Model(kind="parsing", signature=_parsing),
     "identity": Model(kind="identity", signature=_identity),
-    # What keeps the distance of features that are all 0 from being 0 / 0 is a term next to 0.
     "perceptual": Model(kind="perceptual", signature=_perceptual, simplify=False),
     "attributes": Model(kind="attributes", signature=_attributes),
     "clip": Model(kind="clip", signature=_clip),

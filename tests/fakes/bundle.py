@@ -48,6 +48,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "perceptual": {"width": 4},
     "landmarks": {"input_size": 32, "width": 4, "head_width": 8},
     "detector": {"input_size": 64, "width": 4, "head_width": 8},
+    "s3fd": {"width": 4},
+    "fan4": {"stacks": 1, "width": 16},
     "attributes": {"names": ["smile", "age"], "input_size": 64, "width": 4},
     "clip": sizes(),
     "latent_transformer": {"names": ["smile", "age"], "num_ws": 10, "w_dim": 16},
