@@ -1,5 +1,6 @@
 """Every overlay builds, fits together, and is as careful as its namespace demands."""
 
+import os
 import re
 
 import pytest
@@ -172,6 +173,20 @@ def test_the_cluster_has_the_rules_and_the_dashboard():
     assert of_kind(manifests, "PrometheusRule")["seamline"]["spec"] == rules, remedy
     dashboard = of_kind(manifests, "ConfigMap")["seamline-dashboard"]
     assert dashboard["data"] == {"seamline.json": (ROOT / "deploy" / "grafana" / "seamline.json").read_text()}
+
+
+def test_the_overlay_in_the_docs_is_one(tmp_path):
+    docs = (ROOT / "docs" / "operations.md").read_text()
+    (block,) = re.findall(r"\n       (resources:.*?)\n\n3\. ", docs, re.DOTALL)
+    gpu = os.path.relpath(K8S / "overlays" / "gpu", tmp_path)
+    text = re.sub(r"\n       ", "\n", block).replace("../gpu", gpu).replace("…", "0" * 64)
+    (tmp_path / "kustomization.yaml").write_text(text)
+    manifests = built(str(tmp_path))
+    for service in SERVICES:
+        variables = environment(manifests, service_container(deployment(manifests, service)))
+        assert variables["SEAMLINE_STORE"] == "s3://bucket?region=eu-central-1"
+    image = service_container(deployment(manifests, "editor"))["image"]
+    assert image == "registry.example/seamline/seamline-editor@sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize("directory", DIRECTORIES)

@@ -6,9 +6,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 import seamline.rpc.metrics  # noqa: F401  (declares them)
-from tests.unit.deploy.manifests import of_kind, overlay, pod_spec
+from seamline.rpc.steps import SERVICES as STAGES_BY_SERVICE
+from tests.unit.deploy.manifests import STAGES, of_kind, overlay, pod_spec
 
-STAGE_OF = {"aligner": "align", "inverter": "invert", "stitcher": "stitch", "metrics": "score"}
+STAGES_OF = {service: set(STAGES_BY_SERVICE[f"seamline.v1.{service.capitalize()}Service"]) for service in STAGES}
 METRIC = re.compile(r"\b(?:seamline|grpc)_\w+")
 
 
@@ -21,7 +22,7 @@ def known_metrics():
 def test_keda_asks_for_metrics_that_exist_of_the_stage_that_it_scales():
     manifests = overlay("gpu")
     objects = of_kind(manifests, "ScaledObject")
-    assert set(objects) == {f"seamline-{service}" for service in STAGE_OF}
+    assert set(objects) == {f"seamline-{service}" for service in STAGES_OF}
     for name, scaled in objects.items():
         spec = scaled["spec"]
         assert spec["scaleTargetRef"]["name"] == name
@@ -29,7 +30,8 @@ def test_keda_asks_for_metrics_that_exist_of_the_stage_that_it_scales():
         query = trigger["metadata"]["query"]
         assert set(METRIC.findall(query)) <= known_metrics()
         assert METRIC.findall(query)
-        assert set(re.findall(r'stage="(\w+)"', query)) == {STAGE_OF[name.removeprefix("seamline-")]}
+        (stages,) = set(re.findall(r'stage=~?"([\w|]+)"', query))
+        assert set(stages.split("|")) == STAGES_OF[name.removeprefix("seamline-")]
         assert set(re.findall(r'namespace="(\w+)"', query)) == {"seamline"}
         assert 1 <= spec["minReplicaCount"] < spec["maxReplicaCount"]
 
