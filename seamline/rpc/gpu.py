@@ -5,12 +5,15 @@ called directly, since two functions are no reason for a dependency.
 """
 
 import ctypes
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+logger = logging.getLogger(__name__)
 
 MEMORY = (
     ("seamline_gpu_memory_total_bytes", "Memory of the GPU."),
@@ -41,16 +44,21 @@ class GpuCollector(Collector):
         return (GaugeMetricFamily(*family, labels=["device"]) for family in (*MEMORY, UTILISATION))
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The values of now."""
+        """The values of now; none, and a line in the log, if there is no such device."""
         import torch  # only here: most services have no GPU to ask about
 
-        device = torch.device(self._device)
-        number = torch.cuda.current_device() if device.index is None else device.index
-        free, total = torch.cuda.mem_get_info(number)
+        try:
+            device = torch.device(self._device)
+            number = torch.cuda.current_device() if device.index is None else device.index
+            free, total = torch.cuda.mem_get_info(number)
+            uuid = torch.cuda.get_device_properties(number).uuid
+        except (RuntimeError, AssertionError) as error:  # the second is what a build without CUDA raises
+            logger.warning(f"cannot measure {self._device}: {error}")
+            return
         values = (total, total - free, torch.cuda.memory_reserved(number))
         for family, value in zip(MEMORY, values, strict=True):
             yield _gauge(family, number, value)
-        if (busy := utilisation(f"GPU-{torch.cuda.get_device_properties(number).uuid}")) is not None:
+        if (busy := utilisation(f"GPU-{uuid}")) is not None:
             yield _gauge(UTILISATION, number, busy)
 
 
