@@ -16,7 +16,7 @@ from seamline.checkpoints.reading import read_checkpoint
 from seamline.errors import InvalidInput
 from seamline.networks.latent_transformer import from_public
 
-LICENCE: Final = "of InterDigitalInc/latent-transformer, as its LICENSE.txt says"
+LICENCE: Final = "InterDigital Limited Software Evaluation License, non-commercial"
 _CELEBA: Final = (
     "5_o_clock_shadow arched_eyebrows attractive bags_under_eyes bald bangs big_lips big_nose black_hair blond_hair "
     "blurry brown_hair bushy_eyebrows chubby double_chin eyeglasses goatee gray_hair heavy_makeup high_cheekbones "

@@ -14,7 +14,7 @@ from seamline.checkpoints.network_file import Converted
 from seamline.checkpoints.reading import read_checkpoint
 from seamline.errors import InvalidInput, NotFound
 
-LICENCE: Final = "MIT (rotemtzaban/STIT)"
+LICENCE: Final = "MIT (rotemtzaban/STIT); CC-BY-NC-4.0 (stylegan2-distillation, to which it credits them)"
 SUFFIXES: Final = (".npy", ".pt")
 FACTOR: Final = 0.5
 """Upstream moves codes by half of the strength that it is given."""
