@@ -43,7 +43,7 @@ class ServerConfig(BaseSettings):
     """How long calls under way may go on after SIGTERM; less than the pod's terminationGracePeriodSeconds."""
     max_message_bytes: int = Field(default=4 << 20, ge=1024)
     """Largest message accepted; frames never travel in messages."""
-    max_connection_age_seconds: float = Field(default=300.0, ge=0)
+    max_connection_age_seconds: float = Field(default=60.0, ge=0)
     """Age at which connections are renewed, so that callers see new replicas; streams finish on the old one.
     0 never renews."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
