@@ -21,6 +21,7 @@ from tests.programs import installed
 pytestmark = pytest.mark.cluster
 
 FRAMES = 6
+SERIES = f'sort(count by ({COMPONENT}, __name__) ({{__name__=~"(seamline|grpc)_.+"}}))'
 
 
 def promtool(*arguments: object, said: bytes = b"") -> str:
@@ -53,6 +54,7 @@ def test_the_timings_of_an_edit_can_be_read_from_prometheus(tmp_path: Path) -> N
             assert {labels[COMPONENT] for labels, _ in server.query("up")} == {*STAGES, "editor"}
             timed = _by_step(server.awaited("seamline_stage_duration_seconds_count"))
             assert set(timed.values()) == {0.0}  # there before anything has happened
+            assert (series := server.query(SERIES))
             result = asyncio.run(_edited(deployment.endpoint("editor"), video))
             told = {step: pytest.approx(seconds) for step, seconds in result.step_seconds.items()}
             server.awaited_value("seamline_stage_duration_seconds_sum > 0", lambda found: _by_step(found) == told)
@@ -60,6 +62,7 @@ def test_the_timings_of_an_edit_can_be_read_from_prometheus(tmp_path: Path) -> N
             assert frames == dict.fromkeys(("align", "invert", "stitch", "score", "mux"), FRAMES)
             scores = {labels["score"]: value for labels, value in server.query("seamline_identity_score_sum")}
             assert scores["tl_id"] == pytest.approx(result.scores.tl_id)
+            assert server.query(SERIES) == series  # none is made for a video, an edit or a caller
             assert server.awaited("seamline:stage_demand:sum")
             groups = server.get("rules")["groups"]
             assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
