@@ -42,9 +42,7 @@ def open_channel(endpoint: str, *, credentials: grpc.ChannelCredentials | None =
         InvalidInput: the endpoint is empty.
     """
     if not endpoint:
-        raise InvalidInput(
-            'the endpoint is empty; give it as "host:port" or "dns:///host:port"', field="endpoint"
-        )
+        raise InvalidInput('the endpoint is empty; give it as "host:port" or "dns:///host:port"', field="endpoint")
     options = [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.enable_retries", 1),
@@ -52,8 +50,9 @@ def open_channel(endpoint: str, *, credentials: grpc.ChannelCredentials | None =
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        # A replica that comes back is found within seconds, not minutes.
+        # A replica that comes back is found within seconds, not minutes, and so is one that joins a name.
         ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     ]
     if credentials is None:
         return grpc.aio.insecure_channel(endpoint, options=options)

@@ -136,9 +136,10 @@ def _strength(edit: Edit) -> float | list[tuple[float, float]]:
 
 
 @asynccontextmanager
-async def served(stages: Stages) -> AsyncIterator[str]:
-    """The endpoint of a replica that runs as long as the block."""
-    config = ServerConfig(host="127.0.0.1", port=0, metrics_port=0, store="file:///nowhere", drain_seconds=0)
+async def served(stages: Stages, **settings: Any) -> AsyncIterator[str]:
+    """The endpoint of a replica that runs as long as the block, with settings of ServerConfig."""
+    defaults = {"host": "127.0.0.1", "port": 0, "metrics_port": 0, "store": "file:///nowhere", "drain_seconds": 0}
+    config = ServerConfig(**{**defaults, **settings})
 
     def register(server: grpc.aio.Server) -> None:
         add_AlignerServiceServicer_to_server(stages, server)
@@ -147,4 +148,4 @@ async def served(stages: Stages) -> AsyncIterator[str]:
         add_MetricsServiceServicer_to_server(stages, server)
 
     async with started(config, register, "seamline.v1.AlignerService") as bound:
-        yield f"127.0.0.1:{bound.grpc}"
+        yield f"{config.host}:{bound.grpc}"

@@ -1,5 +1,6 @@
 """A call that is refused is repeated, elsewhere or when its replica says; over real sockets."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ from seamline.v1.inverter_pb2 import InvertRequest
 from seamline.v1.inverter_pb2_grpc import InverterServiceStub
 from seamline.v1.media_pb2 import ArtifactRef
 from tests.asynchronous import asynchronous
+from tests.fakes.dns import names
 from tests.fakes.stages import Stages, served
 
 
@@ -89,3 +91,26 @@ async def test_what_was_unavailable_is_counted_as_such_and_patience_ends(replica
         with pytest.raises(Overloaded):
             await inverted(replicas)
     assert retries("store") == before + 1
+
+
+@asynchronous
+async def test_a_replica_that_joins_the_name_gets_its_share(tmp_path):
+    store = open_store(tmp_path.as_uri())
+    first, second = Stages(store, ArtifactRef()), Stages(store, ArtifactRef())
+    async with AsyncExitStack() as stack:
+        known = await stack.enter_async_context(names("127.0.0.1"))
+        port = (await stack.enter_async_context(served(first, max_connection_age_seconds=1))).rpartition(":")[2]
+        name = f"dns://{known.endpoint}/inverter.test:{port}"
+        async with open_channel(name) as channel:
+            replicas = Replicas("invert", name, lambda _: channel, lambda c: InverterServiceStub(c).Invert)
+            await inverted(replicas)
+            await stack.enter_async_context(served(second, host="127.0.0.2", port=int(port)))
+            known.addresses.append("127.0.0.2")
+            async with asyncio.timeout(40):
+                while not second.calls:  # the connection ends, the name is asked again
+                    await inverted(replicas)
+                    await asyncio.sleep(0.1)
+            before = len(first.calls)
+            async with asyncio.timeout(20):
+                while len(first.calls) < before + 2 or len(second.calls) < 3:  # the two take turns
+                    await inverted(replicas)
