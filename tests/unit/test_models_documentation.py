@@ -44,6 +44,19 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("networks")
+def test_official_weights_from_python() -> None:
+    given: dict[str, Any] = {}
+    (code,) = blocks("Official weights: from Python")
+    with torch.no_grad():
+        exec(compile(code, PAGE.name, "exec"), given)
+    torch.testing.assert_close(given["same"], given["image"])
+    assert given["inverted"].shape == given["codes"].shape
+    assert torch.equal(given["classes"], given["logits"].argmax(1))
+    torch.testing.assert_close(given["embedding"].norm(dim=1), torch.ones(1))
+    assert given["distance"].item() == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.usefixtures("networks")
 def test_tuning_from_python() -> None:
     rng = np.random.default_rng(0)
     face = np.stack([rng.uniform(40, 80, 68), rng.uniform(30, 70, 68)], -1)

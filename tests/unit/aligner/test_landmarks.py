@@ -5,7 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from seamline_aligner.landmarks import open_backend
+from seamline_aligner.landmarks import OWN_KINDS, open_backend
 from seamline_aligner.landmarks.backend import grown, moved, overlap
 from seamline_aligner.landmarks.bundle_backend import BundleBackend
 from torch import Tensor
@@ -13,7 +13,6 @@ from torch import Tensor
 from seamline.bundles import Bundle
 from seamline.errors import Precondition
 from tests.fakes.bundle import tiny_bundle
-from tests.fakes.lesser_bundle import bundle_without
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +89,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, name: str, module: str, remedy: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(bundle, "has", OWN_KINDS.__contains__)
     with pytest.raises(Precondition, match=remedy) as caught:
         open_backend(name, bundle)
     assert caught.value.field == "options.landmarks"
@@ -102,6 +102,7 @@ def test_missing_weights_are_named_with_the_place_they_belong(
     package.FaceAlignment = package.LandmarksType = object  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "face_alignment", package)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(bundle, "has", OWN_KINDS.__contains__)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "s3fd-619a316812.pth").touch()
     with pytest.raises(Precondition, match=f"needs 2DFAN4-11f355bf06.pth.tar in {tmp_path}/checkpoints"):
@@ -116,9 +117,13 @@ def test_boxes() -> None:
     assert moved((0, 1, 2, 3), 2, 10, 20) == (10, 22, 14, 26)
 
 
-def test_a_bundle_that_finds_no_faces_names_those_who_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", [("detector",), ("landmarks", "s3fd"), ("fan4",)])
+def test_a_bundle_that_finds_no_faces_names_those_who_do(
+    kinds: tuple[str, ...], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "has", kinds.__contains__)
     with pytest.raises(Precondition, match="choose dlib or face-alignment") as caught:
-        open_backend("bundle", bundle_without("landmarks", tmp_path))
+        open_backend("bundle", bundle)
     assert caught.value.field == "options.landmarks"
 
 
