@@ -1,4 +1,4 @@
-"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, serve."""
+"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, triton, serve."""
 
 import asyncio
 import signal
@@ -38,6 +38,7 @@ from seamline.cli.session import check_here, find_abilities, local_deployment, o
 from seamline.cli.styleclip import styleclip_app
 from seamline.cli.summary import figures_table
 from seamline.cli.sweep import sweep_files, sweep_jobs
+from seamline.cli.triton import triton_app
 from seamline.deployment import Deployment
 from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition, SeamlineError
 from seamline.tuning import Algorithm
@@ -58,6 +59,7 @@ app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(bundles_app, name="bundles")
 app.add_typer(directions_app, name="directions")
 app.add_typer(styleclip_app, name="styleclip")
+app.add_typer(triton_app, name="triton")
 
 
 @app.command()

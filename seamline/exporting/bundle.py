@@ -71,14 +71,19 @@ def export_bundle(bundle: Bundle, directory: Path, asked: Sequence[str] = ()) ->
         InvalidInput, NotFound, DigestMismatch: See `models_of` and `Bundle.module`.
         Precondition: See `write_onnx`; the files before it stay.
     """
-    for name, model in models_of(bundle, asked).items():
-        path, signature = directory / f"{name}.onnx", signature_of(bundle, name)
-        properties = _properties(bundle, name)
-        errors = write_onnx(entry_of(bundle, name), signature, path, properties, simplify=model.simplify)
-        yield Exported(name=name, path=path, signature=signature, errors=errors)
+    for name in models_of(bundle, asked):
+        yield export_model(bundle, name, directory / f"{name}.onnx")
 
 
-def _properties(bundle: Bundle, name: str) -> dict[str, str]:
+def export_model(bundle: Bundle, name: str, path: Path) -> Exported:
+    """Write one model of a bundle to a file; see `export_bundle` for the errors."""
+    signature, simplify = signature_of(bundle, name), MODELS[name].simplify
+    errors = write_onnx(entry_of(bundle, name), signature, path, properties_of(bundle, name), simplify=simplify)
+    return Exported(name=name, path=path, signature=signature, errors=errors)
+
+
+def properties_of(bundle: Bundle, name: str) -> dict[str, str]:
+    """What tells a model of a bundle from all others, and whose it is."""
     entry = bundle.manifest.networks[MODELS[name].kind]
     return {
         "model": name,
