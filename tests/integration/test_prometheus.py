@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,15 @@ from prometheus_client import generate_latest
 
 from seamline.client import Client
 from seamline.deployment import STAGES, Deployment
+from seamline.rpc import tracing
 from seamline.storage import open_store, put_object
 from seamline.v1.aligner_pb2 import LANDMARK_BACKEND_DLIB, AlignOptions
 from seamline.v1.editor_pb2 import EditVideoResult
 from seamline.v1.media_pb2 import ArtifactRef
 from tests.e2e.clips import cut
 from tests.fakes.bundle import NAME, tiny_bundle
-from tests.integration.prometheus import COMPONENT, SHIPPED, prometheus
+from tests.fakes.collector import KeepingCollector, collecting
+from tests.integration.prometheus import COMPONENT, SHIPPED, Prometheus, prometheus
 from tests.programs import installed
 
 pytestmark = pytest.mark.cluster
@@ -42,31 +45,47 @@ def test_the_names_of_the_metrics_follow_the_conventions() -> None:
     assert promtool("check", "metrics", said=generate_latest()) == ""
 
 
-def test_the_timings_of_an_edit_can_be_read_from_prometheus(tmp_path: Path) -> None:
+def test_an_edit_can_be_read_from_prometheus_and_is_one_trace(tmp_path: Path) -> None:
     tiny_bundle(tmp_path / "bundles")
     url = (tmp_path / "store").as_uri()
     video = put_object(open_store(url), "videos/clip.mp4", cut(tmp_path / "clip.mp4", FRAMES))
-    environment = {"SEAMLINE_BUNDLES": str(tmp_path / "bundles"), "SEAMLINE_DRAIN_SECONDS": "2"}
-    with Deployment(tmp_path / "services", store=url, environment=environment) as deployment:
-        ports = {name: service.metrics_port for name, service in deployment.services.items()}
-        with prometheus(tmp_path / "prometheus", ports) as server:
-            server.awaited("count(up == 1) == 5")
-            assert {labels[COMPONENT] for labels, _ in server.query("up")} == {*STAGES, "editor"}
-            timed = _by_step(server.awaited("seamline_stage_duration_seconds_count"))
-            assert set(timed.values()) == {0.0}  # there before anything has happened
-            assert (series := server.query(SERIES))
-            result = asyncio.run(_edited(deployment.endpoint("editor"), video))
-            told = {step: pytest.approx(seconds) for step, seconds in result.step_seconds.items()}
-            server.awaited_value("seamline_stage_duration_seconds_sum > 0", lambda found: _by_step(found) == told)
-            frames = {labels["stage"]: count for labels, count in server.query("seamline_frames_processed_total > 0")}
-            assert frames == dict.fromkeys(("align", "invert", "stitch", "score", "mux"), FRAMES)
-            scores = {labels["score"]: value for labels, value in server.query("seamline_identity_score_sum")}
-            assert scores["tl_id"] == pytest.approx(result.scores.tl_id)
-            assert server.query(SERIES) == series  # none is made for a video, an edit or a caller
-            assert server.awaited("seamline:stage_demand:sum")
-            groups = server.get("rules")["groups"]
-            assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
-            assert [alert for alert in server.get("alerts")["alerts"] if alert["state"] == "firing"] == []
+    with collecting() as collector:
+        settings = {"SEAMLINE_BUNDLES": str(tmp_path / "bundles"), "SEAMLINE_DRAIN_SECONDS": "2"}
+        environment = {**settings, tracing.ENDPOINT: collector.endpoint}
+        with Deployment(tmp_path / "services", store=url, environment=environment) as deployment:
+            ports = {name: service.metrics_port for name, service in deployment.services.items()}
+            with prometheus(tmp_path / "prometheus", ports) as server:
+                _check_metrics(server, lambda: asyncio.run(_edited(deployment.endpoint("editor"), video)))
+        _check_trace(collector)
+
+
+def _check_metrics(server: Prometheus, edit: Callable[[], EditVideoResult]) -> None:
+    server.awaited("count(up == 1) == 5")
+    assert {labels[COMPONENT] for labels, _ in server.query("up")} == {*STAGES, "editor"}
+    timed = _by_step(server.awaited("seamline_stage_duration_seconds_count"))
+    assert set(timed.values()) == {0.0}  # there before anything has happened
+    assert (series := server.query(SERIES))
+    result = edit()
+    told = {step: pytest.approx(seconds) for step, seconds in result.step_seconds.items()}
+    server.awaited_value("seamline_stage_duration_seconds_sum > 0", lambda found: _by_step(found) == told)
+    frames = {labels["stage"]: count for labels, count in server.query("seamline_frames_processed_total > 0")}
+    assert frames == dict.fromkeys(("align", "invert", "stitch", "score", "mux"), FRAMES)
+    scores = {labels["score"]: value for labels, value in server.query("seamline_identity_score_sum")}
+    assert scores["tl_id"] == pytest.approx(result.scores.tl_id)
+    assert server.query(SERIES) == series  # none is made for a video, an edit or a caller
+    assert server.awaited("seamline:stage_demand:sum")
+    groups = server.get("rules")["groups"]
+    assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+    assert [alert for alert in server.get("alerts")["alerts"] if alert["state"] == "firing"] == []
+
+
+def _check_trace(collector: KeepingCollector) -> None:
+    (edit,) = collector.named("seamline.v1.EditorService/EditVideo")
+    assert {span.trace for span in collector.spans} == {edit.trace}
+    assert {span.service for span in collector.spans} == {f"seamline-{name}" for name in (*STAGES, "editor")}
+    assert not any(span.failed for span in collector.spans)
+    known = {span.id for span in collector.spans}
+    assert [span.name for span in collector.spans if span.parent not in known] == [edit.name]
 
 
 def _by_step(samples: list[tuple[dict[str, str], float]]) -> dict[str, float]:

@@ -42,7 +42,8 @@ class EditorServicer(EditorServiceServicer):
         self._config = config
         self._store = store
         self._stages = connect(config)
-        self._executor = StageExecutor(config.max_concurrent_stages)
+        # _mux_turn says whose turn it is; a cancelled call may hold its thread a moment longer than its turn.
+        self._executor = StageExecutor(config.max_concurrent_stages, queue=config.max_concurrent_stages)
         self._mux_turn = asyncio.Semaphore(config.max_concurrent_stages)
 
     async def EditVideo(  # noqa: N802
