@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seamline.checkpoints.limits import MAX_BYTES
+
 STORAGES: Final = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -89,6 +91,8 @@ def view(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
     size, stride = sizes(size), sizes(stride)
     if type(offset) is not int or offset < 0 or len(size) != len(stride):
         raise ValueError("a tensor whose offset or strides are none")
+    if prod(size) > MAX_BYTES:  # torch counts elements in 64 bits, and would start again from 0
+        raise ValueError(f"a tensor of size {size}")
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     held = storage.data.numel()
     if prod(size) and last >= held:

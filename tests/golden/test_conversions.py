@@ -1,6 +1,7 @@
 """Checkpoints in the official layouts, drawn by rule and converted by the command, compute the golden numbers."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def _inference():
 
 
 @pytest.fixture
-def convert(tmp_path: Path) -> Convert:
+def convert(tmp_path: Path) -> Iterator[Convert]:
     """Writes checkpoints, and gives the network that the command makes of them."""
 
     def run(name: str, **checkpoints: Callable[[Path], Any]) -> nn.Module:
@@ -37,7 +38,8 @@ def convert(tmp_path: Path) -> Convert:
         assert result.exit_code == 0, result.output
         return load_network(out)
 
-    return run
+    yield run
+    shutil.rmtree(tmp_path)  # pytest would keep gigabytes
 
 
 def saved(value: Any, **options: Any) -> Callable[[Path], None]:

@@ -139,7 +139,11 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "offset beyond the storage": (lambda: torch_zip(tensor(3, (2,), (1,)), _0=FOUR), "beyond its storage"),
     "negative offset": (lambda: torch_zip(tensor(-1, (2,), (1,)), _0=FOUR), "offset or strides are none"),
     "negative stride": (lambda: torch_zip(tensor(3, (2,), (-1,)), _0=FOUR), "a size that is none"),
-    "tensor bomb": (lambda: torch_zip(tensor(0, (10**12,), (0,)), _0=FOUR), "unfolds to more than"),
+    "tensor bomb": (lambda: torch_zip(tensor(0, (10**9,), (0,)), _0=FOUR), "unfolds to more than"),
+    "tensor of a size that wraps around": (
+        lambda: torch_zip(tensor(0, (2**32, 2**32), (0, 0)), _0=FOUR),
+        r"a tensor of size \(4294967296, 4294967296\)",
+    ),
     "count beyond all": (lambda: torch_zip(tensor(0, (4,), (1,), 10**15), _0=FOUR), "with 16 bytes"),
     "unknown storage": (
         lambda: torch_zip(tensor(0, (4,), (1,), 4, "EvilStorage"), _0=FOUR),
