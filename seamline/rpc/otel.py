@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from threading import Timer
 
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -11,6 +12,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+LAST_BATCH_SECONDS = 3.0
+"""How long the end of a process may be put off by its last spans."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -45,7 +49,8 @@ class OtelTracer:
         """Connects when the first batch is due; a collector that is away costs spans and nothing else."""
         name = os.environ.get("OTEL_SERVICE_NAME") or f"seamline-{service}"
         self._provider = TracerProvider(resource=Resource.create({"service.name": name}))
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._exporter = OTLPSpanExporter()
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("seamline")
 
     def served(self, method: str, metadata: Mapping[str, str], request_id: str) -> OtelSpan:
@@ -71,5 +76,8 @@ class OtelTracer:
         return self._tracer.start_as_current_span(f"{stage} {step}", attributes=attributes)
 
     def close(self) -> None:
-        """Sends the last batch."""
+        """Sends the last batch; a service that ends does not wait for a collector that is away."""
+        giving_up = Timer(LAST_BATCH_SECONDS, self._exporter.shutdown)
+        giving_up.start()
         self._provider.shutdown()
+        giving_up.cancel()

@@ -20,6 +20,7 @@ from tests.fakes.bundle import NAME, tiny_bundle
 from tests.fakes.collector import KeepingCollector, collecting
 from tests.integration.prometheus import COMPONENT, SHIPPED, Prometheus, prometheus
 from tests.programs import installed
+from tests.unit.deploy.test_monitoring import queries
 
 pytestmark = pytest.mark.cluster
 
@@ -74,6 +75,8 @@ def _check_metrics(server: Prometheus, edit: Callable[[], EditVideoResult]) -> N
     assert scores["tl_id"] == pytest.approx(result.scores.tl_id)
     assert server.query(SERIES) == series  # none is made for a video, an edit or a caller
     assert server.awaited("seamline:stage_demand:sum")
+    for where, query in queries():
+        assert server.get("query", query=_filled_in(query))["resultType"] == "vector", where
     groups = server.get("rules")["groups"]
     assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
     assert [alert for alert in server.get("alerts")["alerts"] if alert["state"] == "firing"] == []
@@ -86,6 +89,11 @@ def _check_trace(collector: KeepingCollector) -> None:
     assert not any(span.failed for span in collector.spans)
     known = {span.id for span in collector.spans}
     assert [span.name for span in collector.spans if span.parent not in known] == [edit.name]
+
+
+def _filled_in(query: str) -> str:
+    """A query of the dashboard with its variables as Grafana fills them in."""
+    return query.replace("$__rate_interval", "1m").replace("$job", ".*").replace("$stage", ".*")
 
 
 def _by_step(samples: list[tuple[dict[str, str], float]]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -116,3 +117,15 @@ async def test_a_service_sends_its_last_spans_before_it_ends(tmp_path: Path) -> 
         ("seamline-aligner", METHOD),
         ("seamline-aligner", "align detect"),
     }
+
+
+def test_a_collector_that_is_away_does_not_put_off_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with collecting() as gone:
+        pass
+    monkeypatch.setenv(tracing.ENDPOINT, gone.endpoint)
+    monkeypatch.setattr("seamline.rpc.otel.LAST_BATCH_SECONDS", 0.2)
+    tracing.configure("tests")
+    tracing.made("Align", "aligner:1").end("OK")
+    start = time.monotonic()
+    tracing.close()
+    assert time.monotonic() - start < 5  # by itself the exporter tries for ten seconds
