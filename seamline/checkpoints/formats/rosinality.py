@@ -1,4 +1,7 @@
-"""`stylegan2-ffhq-config-f.pt`: generators of rosinality's stylegan2-pytorch, which also lie in e4e's checkpoints."""
+"""`stylegan2-ffhq-config-f.pt`: generators of rosinality's stylegan2-pytorch, which also lie in e4e's checkpoints.
+
+That project scales convolutions by a constant, which demodulation takes out again; so its weights are ours as they are.
+"""
 
 import re
 from collections.abc import Mapping, Sequence

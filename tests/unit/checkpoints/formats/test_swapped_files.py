@@ -12,7 +12,7 @@ from seamline.checkpoints.formats import FORMATS, e4e, rosinality
 from seamline.checkpoints.formats.pinned import shapes_of
 from seamline.checkpoints.network_file import load_network, write_converted
 from seamline.errors import InvalidInput, NotFound
-from seamline.networks import E4eConfig, E4eEncoder, Generator, GeneratorConfig
+from seamline.networks import E4eConfig, E4eEncoder, GeneratorConfig
 from seamline.networks.registry import build
 from tests.fakes.foreign import Persistent, as_pickle, persistent_generator
 
@@ -246,13 +246,3 @@ def test_the_number_of_files_is_checked(tmp_path: Path) -> None:
         FORMATS["lpips-alex"]([])
     with pytest.raises(NotFound, match=str(tmp_path / "a")):
         FORMATS["ir-se50"]([tmp_path / "a"])
-
-
-def test_rosinalitys_generator_draws_what_ours_does() -> None:
-    """Its layers scale their weights by a constant, which demodulation takes out again."""
-    config = GeneratorConfig(**SMALL["stylegan2-rosinality"][1])
-    names = rosinality.names(config)
-    learned = {name for name, _ in Generator(config).named_parameters()}
-    noise = {name for name in Generator(config).state_dict() if name.endswith("noise_const")}
-    assert names.keys() == learned | noise
-    assert len(set(names.values())) == len(names)
