@@ -57,8 +57,7 @@ class _Attempts:
         left = self._end - time.monotonic()
         if left <= 0:
             raise Cancelled(
-                f"the deadline of the call to {self._endpoint} passed; "
-                "repeat it to go on from what is finished",
+                f"the deadline of the call to {self._endpoint} passed; repeat it to go on from what is finished",
                 endpoint=self._endpoint,
             )
         return left
@@ -113,10 +112,12 @@ async def call_stage(
         try:
             await answered(call, endpoint, retry.connect_seconds)
             async for response in call:
-                yield response.progress if response.HasField("progress") else response.result
                 if response.HasField("result"):
+                    await call.code()  # or the server would see a call cancelled that it has just finished
                     span.end("OK")
+                    yield response.result
                     return
+                yield response.progress
             raise SeamlineError(f"{endpoint} ended its stream without a result", endpoint=endpoint)
         except grpc.aio.AioRpcError as error:
             span.end(error.code().name, error.details() or "")

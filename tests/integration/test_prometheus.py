@@ -86,7 +86,7 @@ def _check_trace(collector: KeepingCollector) -> None:
     (edit,) = collector.named("seamline.v1.EditorService/EditVideo")
     assert {span.trace for span in collector.spans} == {edit.trace}
     assert {span.service for span in collector.spans} == {f"seamline-{name}" for name in (*STAGES, "editor")}
-    assert not any(span.failed for span in collector.spans)
+    assert [span for span in collector.spans if span.failed] == []
     known = {span.id for span in collector.spans}
     assert [span.name for span in collector.spans if span.parent not in known] == [edit.name]
 
