@@ -121,7 +121,8 @@ def build(made: Any, state: Any) -> Any:
         made.__setstate__(parts)  # pyright: ignore[reportArgumentType]
     elif isinstance(made, Tensor) and isinstance(state, tuple):
         _build_tensor(made, state)
-    elif not isinstance(made, OrderedDict):  # a state dict's metadata is of no use
+    elif not (isinstance(made, OrderedDict) or (isinstance(made, dict) and not state)):
+        # A state dict's metadata is of no use; old Pythons give dictionaries of other classes an empty state.
         raise ValueError(f"a {type(made).__name__} is given a state")
     return made
 

@@ -147,6 +147,11 @@ def test_easy_dictionaries_of_old_protocols(path: Path) -> None:
     assert read_checkpoint(path) == {"a": 1}
 
 
+def test_easy_dictionaries_of_old_pythons_have_an_empty_state(path: Path) -> None:
+    path.write_bytes(whole(built(name("dnnlib.util", "EasyDict") + b")\x81" + b"(" + text("a") + b"K\x01u", b"}")))
+    assert read_checkpoint(path) == {"a": 1}
+
+
 def test_tensors_as_torch_wrote_them_before_version_0_2(path: Path) -> None:
     content = io.BytesIO()
     torch.save(torch.arange(6.0).untyped_storage(), content, _use_new_zipfile_serialization=False)
