@@ -69,9 +69,10 @@ def test_the_content_loss_keeps_the_edit(generator: Generator, goal: Goal) -> No
 
 
 def test_own_styles_help_frames_that_share_a_copy(generator: Generator, goal: Goal) -> None:
-    shared = stitch(generator, goal, replace(TOGETHER, style_learning_rate=0.0), ignore)
-    own = stitch(generator, goal, replace(TOGETHER, style_learning_rate=5e-3), ignore)
-    assert goal.border_loss(own.images).mean() < goal.border_loss(shared.images).mean()
+    # In fewer steps the copy is still far from what it can do, and rounding decides which is ahead.
+    shared, own = (replace(TOGETHER, max_steps=24, style_learning_rate=rate) for rate in (0.0, 5e-3))
+    losses = [goal.border_loss(stitch(generator, goal, config, ignore).images).mean() for config in (shared, own)]
+    assert losses[1] < 0.9 * losses[0]
 
 
 def test_both_rates_fall_linearly(generator: Generator, goal: Goal, monkeypatch: pytest.MonkeyPatch) -> None:
