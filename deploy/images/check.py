@@ -5,7 +5,7 @@
 buildah runs the Dockerfile with chroot isolation; as there may be no registry to pull from, the base image is made by
 debootstrap, of the Debian release and with the Python version of the real one. The service then runs from the built
 file system as the image's user, with that file system read-only, and must answer SERVING. What is not shown is what
-only the real base can show: that its digest is right. Needs root, Linux and Debian's buildah and debootstrap, 4 GiB
+only the real base can show: that its digest is right. Needs root, Linux and Debian's buildah and debootstrap, 5 GB
 below --work, and what pip and debootstrap load.
 """
 
@@ -14,6 +14,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ BASE = "localhost/debian-python:check"
 TOOLS = ("buildah", "debootstrap", "unshare", "chroot")
 PACKAGES = "python3,python3-venv,ca-certificates"
 START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 FORBIDDEN = ("gcc", "cc", "g++", "clang", "make")
 """Programs that a running service has no use for."""
 
@@ -122,10 +124,10 @@ def contained(mount: Path, config: dict[str, Any], variables: dict[str, str], co
 
 
 def check_service(mount: Path, config: dict[str, Any]) -> None:
-    """Starts the service, waits until it serves, stops it.
+    """Starts the service, waits until it serves, tells it to stop.
 
     Raises:
-        SystemExit: it ended, or does not serve in time, or can write to its own file system.
+        SystemExit: it ended, or does not serve in time, or can write to its own file system, or does not end well.
     """
     port = free_port()
     variables = {"SEAMLINE_STORE": "file:///tmp/store", "SEAMLINE_PORT": str(port), "SEAMLINE_METRICS_PORT": "0"}
@@ -137,8 +139,21 @@ def check_service(mount: Path, config: dict[str, Any]) -> None:
     try:
         await_serving(service, contained(mount, config, variables, ["python", "/app/probe.py"]))
     finally:
-        service.terminate()  # unshare ends its child with it
-        service.wait()
+        status = stop(service)
+    if status:
+        raise SystemExit(f"told to stop, the service ended with status {status}")
+
+
+def stop(unshare: "subprocess.Popen[bytes]") -> int:
+    """SIGTERM to what unshare runs, as it does not pass it on; the exit status, 1 if there has to be SIGKILL."""
+    children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGTERM)
+    try:
+        return unshare.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        unshare.kill()  # --kill-child: what it runs goes with it
+        return unshare.wait() or 1
 
 
 def await_serving(service: "subprocess.Popen[bytes]", probe: list[str]) -> None:
