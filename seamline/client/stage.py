@@ -90,6 +90,7 @@ async def call_stage(
     *,
     timeout: float | None = None,
     retry: Retry = Retry(),
+    metadata: tuple[tuple[str, str], ...] = (),
 ) -> AsyncGenerator[Any, None]:
     """Yields the Progress of a stage call, then its result; closing the iterator cancels the call.
 
@@ -99,6 +100,7 @@ async def call_stage(
         endpoint: named in errors.
         timeout: seconds for all attempts together; None for as long as it takes.
         retry: how much to put up with.
+        metadata: sent along.
 
     Raises:
         SeamlineError: what the service raised, of the same type, field and metadata; ServiceUnavailable if it
@@ -108,7 +110,8 @@ async def call_stage(
     while True:
         timeout = attempts.remaining()
         span = tracing.made(request.DESCRIPTOR.full_name.removesuffix("Request"), endpoint)
-        call = method(request, timeout=timeout, wait_for_ready=True, metadata=request_metadata() + span.metadata)
+        sent = (*request_metadata(), *span.metadata, *metadata)
+        call = method(request, timeout=timeout, wait_for_ready=True, metadata=sent)
         try:
             await answered(call, endpoint, retry.connect_seconds)
             async for response in call:

@@ -44,7 +44,7 @@ QUEUE_SECONDS = Histogram(
 )
 REFUSED = Counter(
     "seamline_stages_refused_total",
-    "Stage calls refused: the replica was full, or was told to stop while they waited.",
+    "Stage calls refused: no thread was free, nor a place in the queue, or the replica was told to stop.",
     ("stage", "reason"),
 )
 
@@ -55,7 +55,7 @@ WAITING = Gauge(
 )
 RETRIES = Counter(
     "seamline_stage_retries_total",
-    "Stage calls that this editor repeated: the replica was full, or it or the store was unavailable.",
+    "Stage calls that this editor repeated: the replica refused, or it or the store was unavailable.",
     ("stage", "reason"),
 )
 

@@ -28,6 +28,10 @@ MAX_PENDING = 32
 """Messages kept for a caller that reads slowly; beyond that the oldest are dropped, never the result."""
 
 
+QUEUE_KEY = "x-seamline-queue"
+"""Metadata: a call with the value "no" is rather refused than queued, since another replica may be idle."""
+
+
 class StageExecutor:
     """The worker threads of one replica, and the few calls that wait for one; a call beyond these is refused.
 
@@ -52,8 +56,12 @@ class StageExecutor:
         CAPACITY.set(max_concurrent_stages)
         QUEUE_CAPACITY.set(queue)
 
-    async def turn(self, stage: str) -> AsyncGenerator[None, None]:
+    async def turn(self, stage: str, *, may_queue: bool = True) -> AsyncGenerator[None, None]:
         """Ends when a thread is the caller's, who must `submit` at once; yields every second while there is none.
+
+        Args:
+            stage: for the metrics.
+            may_queue: wait for a thread, if there is a place; or be refused unless one is free.
 
         Raises:
             Overloaded: every thread and every place in the queue is taken, or the server is told to stop.
@@ -61,7 +69,7 @@ class StageExecutor:
         start = time.monotonic()
         if self._running < self._limit:
             self._running += 1
-        elif len(self._waiting) < self._queue:
+        elif may_queue and len(self._waiting) < self._queue:
             QUEUED.labels(stage).inc()
             try:
                 async with aclosing(self._wait(stage)) as waiting:
@@ -70,7 +78,7 @@ class StageExecutor:
             finally:
                 QUEUED.labels(stage).dec()
         else:
-            REFUSED.labels(stage, "full").inc()
+            REFUSED.labels(stage, "full" if may_queue else "busy").inc()
             raise Overloaded(
                 f"this replica already runs {self._limit} stage calls and {len(self._waiting)} wait "
                 "(SEAMLINE_MAX_CONCURRENT_STAGES, SEAMLINE_QUEUE); try again, another replica may be free",
@@ -137,7 +145,7 @@ async def run_stage(
     cancelled: the thread stops at its next `Job.check`, that is within one optimiser step.
 
     Args:
-        context: the call; only its end is watched.
+        context: the call; its end is watched, and its metadata may say that it is not to be queued.
         stage: align, invert, stitch, score or mux.
         work: domain code; it sees neither gRPC nor the event loop.
         executor: the replica's threads.
@@ -158,7 +166,8 @@ async def run_stage(
         pending.append(progress)
         wake()
 
-    async with aclosing(executor.turn(stage)) as waiting:
+    may_queue = dict(context.invocation_metadata() or ()).get(QUEUE_KEY) != "no"
+    async with aclosing(executor.turn(stage, may_queue=may_queue)) as waiting:
         async for _ in waiting:
             yield Progress(stage=stage, step="queue")
     future = executor.submit(Job(stage, on_progress=report, cancelled=cancelled), work)

@@ -93,7 +93,7 @@ def declare(service_full_name: str) -> None:
     for stage in SERVICES.get(service_full_name, ()):
         for metric in (metrics.RUNNING, metrics.QUEUED, metrics.QUEUE_SECONDS):
             metric.labels(stage)
-        for reason in ("full", "draining"):
+        for reason in ("busy", "full", "draining"):
             metrics.REFUSED.labels(stage, reason)
         for step, kind in STEPS[stage].items():
             _declare_step(stage, step, kind)

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import REGISTRY
+from seamline_editor.replicas import Replicas
 
 from seamline import errors
 from seamline.client import Retry, call_stage, open_channel
@@ -17,7 +18,7 @@ from seamline.v1.aligner_pb2_grpc import AlignerServiceStub
 from seamline.v1.media_pb2 import Progress
 from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE, SERVING, align, stub_of
-from tests.fakes.aligner import SERVICE, result, serving
+from tests.fakes.aligner import SERVICE, result, serving, slow_work
 
 ALIGN = {"stage": "align"}
 
@@ -126,3 +127,27 @@ async def test_one_channel_spreads_its_calls_over_every_address_of_the_name() ->
         events = [await call for call in calls]
     assert [work.begun for work in works] == [1, 1]
     assert all(last == result() and isinstance(first, Progress) for first, *_, last in events)
+
+
+@asynchronous
+async def test_a_call_is_not_queued_while_another_replica_is_idle() -> None:
+    held, busy_before = HeldWork(), sample("seamline_stages_refused_total", reason="busy")
+    async with serving(held, queue=1) as busy, serving(slow_work(1, 0), queue=1) as idle, AsyncExitStack() as stack:
+        occupied = await stack.enter_async_context(called(await stack.enter_async_context(stub_of(busy))))
+        await anext(occupied)
+
+        def opened(address: str) -> grpc.aio.Channel:
+            channel = open_channel(address)
+            stack.push_async_callback(channel.close)
+            return channel
+
+        replicas = Replicas("align", f"{busy.address},{idle.address}", opened, lambda c: AlignerServiceStub(c).Align)
+        for _ in range(4):  # whoever's turn it is
+            steps = {event.step async for event in replicas.call(AlignRequest()) if isinstance(event, Progress)}
+            assert steps == {"start", "detect"}
+        alone = Replicas("align", busy.address, opened, lambda c: AlignerServiceStub(c).Align)
+        async with aclosing(alone.call(AlignRequest())) as waiting:
+            assert (await anext(waiting)).step == "queue"
+            held.go.set()
+            assert [event async for event in waiting][-1] == result()
+    assert sample("seamline_stages_refused_total", reason="busy") >= busy_before + 3

@@ -12,6 +12,7 @@ import grpc
 from seamline.client import Retry, call_stage
 from seamline.errors import Overloaded, SeamlineError, ServiceUnavailable, StoreUnavailable
 from seamline.rpc.metrics import RETRIES, WAITING
+from seamline.rpc.stage import QUEUE_KEY
 
 DNS = "dns:"
 DNS_REPLICAS = 8
@@ -25,6 +26,8 @@ CONNECT_SECONDS = 30.0
 """How long the only endpoint may take to answer, for instance while it starts."""
 CONNECT_ELSEWHERE_SECONDS = 5.0
 """The same, where another endpoint can be tried."""
+
+_NO_QUEUE = ((QUEUE_KEY, "no"),)
 
 Method = Callable[[grpc.aio.Channel], grpc.aio.UnaryStreamMultiCallable[Any, Any]]
 
@@ -100,7 +103,10 @@ class Replicas:
             endpoint = self._choose(tried)
             endpoint.running += 1
             try:
-                events = call_stage(endpoint.method, request, endpoint.address, retry=self._one_attempt)
+                metadata = () if attempts.may_queue else _NO_QUEUE
+                events = call_stage(
+                    endpoint.method, request, endpoint.address, retry=self._one_attempt, metadata=metadata
+                )
                 async with aclosing(events):
                     async for event in events:
                         yield event
@@ -130,6 +136,11 @@ class _Attempts:
         self._refused = 0
         self._waited = 0.0
 
+    @property
+    def may_queue(self) -> bool:
+        """Whether every replica has refused since the last wait: none is idle, and the call may queue in one."""
+        return self._refused // self._replicas % 2 == 1
+
     async def pause_after(self, error: SeamlineError) -> None:
         """Returns when the call may be repeated.
 
@@ -138,8 +149,8 @@ class _Attempts:
         """
         if isinstance(error, Overloaded):
             self._refused += 1
-            # Another replica is asked at once; only when all have refused there is something to wait for.
-            wait = 0.0 if self._refused % self._replicas else error.retry_seconds
+            # Each replica is asked whether it is idle, then whether it has a place in its queue; all that at once.
+            wait = 0.0 if self._refused % (2 * self._replicas) else error.retry_seconds
             self._waited += wait
             if self._waited > self._persistence.patience_seconds:
                 raise error
@@ -154,10 +165,10 @@ class _Attempts:
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))
 
 
-_REASONS = ("full", "unavailable", "store")
+_REASONS = ("refused", "unavailable", "store")
 
 
 def _reason(error: SeamlineError) -> str:
     if isinstance(error, Overloaded):
-        return "full"
+        return "refused"
     return "store" if isinstance(error, StoreUnavailable) else "unavailable"

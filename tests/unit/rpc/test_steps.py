@@ -47,7 +47,7 @@ def test_what_has_not_happened_yet_is_zero_and_not_missing(service: str) -> None
             assert REGISTRY.get_sample_value("seamline_stage_duration_seconds_count", labels) is not None
         for name in ("running", "queued"):
             assert REGISTRY.get_sample_value(f"seamline_stages_{name}", {"stage": stage}) is not None
-        for reason in ("full", "draining"):
+        for reason in ("busy", "full", "draining"):
             labels = {"stage": stage, "reason": reason}
             assert REGISTRY.get_sample_value("seamline_stages_refused_total", labels) is not None
     (build,) = [metric for metric in REGISTRY.collect() if metric.name == "seamline_build"]
