@@ -13,9 +13,7 @@ class ServerConfig(BaseSettings):
     A service adds its own fields in a subclass. Read it once, with `read`, in __main__.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="SEAMLINE_", frozen=True, extra="ignore", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix="SEAMLINE_", frozen=True, extra="ignore", populate_by_name=True)
 
     host: str = "0.0.0.0"
     """Address to listen on, for calls and for metrics."""
@@ -27,9 +25,7 @@ class ServerConfig(BaseSettings):
     """Where to write the bound ports, as JSON {"grpc": …, "metrics": …}, once the service is ready."""
     store: str
     """URL of the object store, for instance s3://bucket/prefix?endpoint=http://127.0.0.1:9000 or file:///dir."""
-    bundles_path: Path | None = Field(
-        default=None, validation_alias=AliasChoices("SEAMLINE_BUNDLES", "bundles_path")
-    )
+    bundles_path: Path | None = Field(default=None, validation_alias=AliasChoices("SEAMLINE_BUNDLES", "bundles_path"))
     """Directory of the installed bundles (SEAMLINE_BUNDLES); None for those that come with Seamline."""
     device: str = "cpu"
     """Where the networks run, as torch names it: cpu, cuda, cuda:1."""
