@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from seamline.bundles import load_bundle
-from seamline.cli.arguments import bundles_directory
 from seamline.errors import InvalidInput
 from seamline.tuning import Algorithm
 from seamline.v1.aligner_pb2 import AlignOptions, LandmarkBackend
@@ -12,8 +10,6 @@ from seamline.v1.editor_pb2 import InvertedVideo
 from seamline.v1.inverter_pb2 import InversionMethod, InvertOptions, PivotMethod
 from seamline.v1.stitcher_pb2 import Blend, StitchOptions
 
-STIT_PASSES = 80
-"""Of a bundle that names none, and of STIT's algorithm: what the inverter takes then."""
 ANIMATION_PASSES = 3
 """Times as many passes as usual (STIT: 240 for 80)."""
 
@@ -109,19 +105,14 @@ class Choices:
         return AlignOptions(landmarks=self.landmarks.to_proto(), center_sigma=center_sigma)
 
     def invert_options(self) -> InvertOptions:
-        """What the inverter is asked for.
-
-        Raises:
-            NotFound: the preset needs the bundle's settings, and the bundle is not installed here.
-        """
+        """What the inverter is asked for."""
         options = InvertOptions(
             method=self.inversion.to_proto(), pivots=self.pivots.to_proto(), algorithm=self.algorithm.to_proto()
         )
         if self.locality:
             options.locality = True
         if self.preset is Preset.ANIMATION:
-            own = load_bundle(self.bundle, bundles_directory()).defaults["invert"]
-            options.max_passes = ANIMATION_PASSES * int(self.algorithm.table(own).get("max_passes", STIT_PASSES))
+            options.pass_factor = ANIMATION_PASSES
         return options
 
     def stitch_options(self) -> StitchOptions:

@@ -25,33 +25,33 @@ _sym_db = _symbol_database.Default()
 from seamline.v1 import media_pb2 as seamline_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseamline/v1/inverter.proto\x12\x0bseamline.v1\x1a\x17seamline/v1/media.proto\"\xbc\x02\n\rInvertOptions\x12\x17\n\nmax_passes\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rlearning_rate\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x1b\n\x0etarget_psnr_db\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12,\n\x06method\x18\x04 \x01(\x0e\x32\x1c.seamline.v1.InversionMethod\x12(\n\x06pivots\x18\x05 \x01(\x0e\x32\x18.seamline.v1.PivotMethod\x12\x15\n\x08locality\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12)\n\talgorithm\x18\x07 \x01(\x0e\x32\x16.seamline.v1.AlgorithmB\r\n\x0b_max_passesB\x10\n\x0e_learning_rateB\x11\n\x0f_target_psnr_dbB\x0b\n\t_locality\"y\n\rInvertRequest\x12+\n\talignment\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12+\n\x07options\x18\x03 \x01(\x0b\x32\x1a.seamline.v1.InvertOptions\"q\n\x0eInvertResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.seamline.v1.InvertResultH\x00\x42\x07\n\x05\x65vent\"\x98\x01\n\x0cInvertResult\x12+\n\tinversion\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x15\n\rpivot_psnr_db\x18\x02 \x01(\x01\x12\x0f\n\x07psnr_db\x18\x03 \x01(\x01\x12\x0e\n\x06passes\x18\x04 \x01(\r\x12#\n\x06timing\x18\x05 \x01(\x0b\x32\x13.seamline.v1.Timing\"\x84\x01\n\x0eRestyleOptions\x12\x16\n\tmax_steps\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rlearning_rate\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x06layers\x18\x03 \x01(\rH\x02\x88\x01\x01\x42\x0c\n\n_max_stepsB\x10\n\x0e_learning_rateB\t\n\x07_layers\"\xa2\x01\n\x0eRestyleRequest\x12+\n\tinversion\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12%\n\x05style\x18\x03 \x01(\x0b\x32\x16.seamline.v1.TextStyle\x12,\n\x07options\x18\x04 \x01(\x0b\x32\x1b.seamline.v1.RestyleOptions\"s\n\x0fRestyleResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.seamline.v1.RestyleResultH\x00\x42\x07\n\x05\x65vent\"\xa7\x01\n\rRestyleResult\x12+\n\tinversion\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\'\n\x05style\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x0c\n\x04loss\x18\x04 \x01(\x01\x12#\n\x06timing\x18\x05 \x01(\x0b\x32\x13.seamline.v1.Timing*\x8c\x01\n\x0fInversionMethod\x12 \n\x1cINVERSION_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14INVERSION_METHOD_PTI\x10\x01\x12\x1f\n\x1bINVERSION_METHOD_HYPERSTYLE\x10\x02\x12\x1c\n\x18INVERSION_METHOD_ENCODER\x10\x03*a\n\x0bPivotMethod\x12\x1c\n\x18PIVOT_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14PIVOT_METHOD_ENCODER\x10\x01\x12\x1a\n\x16PIVOT_METHOD_OPTIMIZED\x10\x02\x32\x9e\x01\n\x0fInverterService\x12\x43\n\x06Invert\x12\x1a.seamline.v1.InvertRequest\x1a\x1b.seamline.v1.InvertResponse0\x01\x12\x46\n\x07Restyle\x12\x1b.seamline.v1.RestyleRequest\x1a\x1c.seamline.v1.RestyleResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseamline/v1/inverter.proto\x12\x0bseamline.v1\x1a\x17seamline/v1/media.proto\"\xe6\x02\n\rInvertOptions\x12\x17\n\nmax_passes\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rlearning_rate\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x1b\n\x0etarget_psnr_db\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12,\n\x06method\x18\x04 \x01(\x0e\x32\x1c.seamline.v1.InversionMethod\x12(\n\x06pivots\x18\x05 \x01(\x0e\x32\x18.seamline.v1.PivotMethod\x12\x15\n\x08locality\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12)\n\talgorithm\x18\x07 \x01(\x0e\x32\x16.seamline.v1.Algorithm\x12\x18\n\x0bpass_factor\x18\x08 \x01(\x01H\x04\x88\x01\x01\x42\r\n\x0b_max_passesB\x10\n\x0e_learning_rateB\x11\n\x0f_target_psnr_dbB\x0b\n\t_localityB\x0e\n\x0c_pass_factor\"y\n\rInvertRequest\x12+\n\talignment\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12+\n\x07options\x18\x03 \x01(\x0b\x32\x1a.seamline.v1.InvertOptions\"q\n\x0eInvertResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.seamline.v1.InvertResultH\x00\x42\x07\n\x05\x65vent\"\x98\x01\n\x0cInvertResult\x12+\n\tinversion\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x15\n\rpivot_psnr_db\x18\x02 \x01(\x01\x12\x0f\n\x07psnr_db\x18\x03 \x01(\x01\x12\x0e\n\x06passes\x18\x04 \x01(\r\x12#\n\x06timing\x18\x05 \x01(\x0b\x32\x13.seamline.v1.Timing\"\x84\x01\n\x0eRestyleOptions\x12\x16\n\tmax_steps\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rlearning_rate\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x06layers\x18\x03 \x01(\rH\x02\x88\x01\x01\x42\x0c\n\n_max_stepsB\x10\n\x0e_learning_rateB\t\n\x07_layers\"\xa2\x01\n\x0eRestyleRequest\x12+\n\tinversion\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12%\n\x05style\x18\x03 \x01(\x0b\x32\x16.seamline.v1.TextStyle\x12,\n\x07options\x18\x04 \x01(\x0b\x32\x1b.seamline.v1.RestyleOptions\"s\n\x0fRestyleResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.seamline.v1.RestyleResultH\x00\x42\x07\n\x05\x65vent\"\xa7\x01\n\rRestyleResult\x12+\n\tinversion\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\'\n\x05style\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x0c\n\x04loss\x18\x04 \x01(\x01\x12#\n\x06timing\x18\x05 \x01(\x0b\x32\x13.seamline.v1.Timing*\x8c\x01\n\x0fInversionMethod\x12 \n\x1cINVERSION_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14INVERSION_METHOD_PTI\x10\x01\x12\x1f\n\x1bINVERSION_METHOD_HYPERSTYLE\x10\x02\x12\x1c\n\x18INVERSION_METHOD_ENCODER\x10\x03*a\n\x0bPivotMethod\x12\x1c\n\x18PIVOT_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14PIVOT_METHOD_ENCODER\x10\x01\x12\x1a\n\x16PIVOT_METHOD_OPTIMIZED\x10\x02\x32\x9e\x01\n\x0fInverterService\x12\x43\n\x06Invert\x12\x1a.seamline.v1.InvertRequest\x1a\x1b.seamline.v1.InvertResponse0\x01\x12\x46\n\x07Restyle\x12\x1b.seamline.v1.RestyleRequest\x1a\x1c.seamline.v1.RestyleResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seamline.v1.inverter_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INVERSIONMETHOD']._serialized_start=1368
-  _globals['_INVERSIONMETHOD']._serialized_end=1508
-  _globals['_PIVOTMETHOD']._serialized_start=1510
-  _globals['_PIVOTMETHOD']._serialized_end=1607
+  _globals['_INVERSIONMETHOD']._serialized_start=1410
+  _globals['_INVERSIONMETHOD']._serialized_end=1550
+  _globals['_PIVOTMETHOD']._serialized_start=1552
+  _globals['_PIVOTMETHOD']._serialized_end=1649
   _globals['_INVERTOPTIONS']._serialized_start=69
-  _globals['_INVERTOPTIONS']._serialized_end=385
-  _globals['_INVERTREQUEST']._serialized_start=387
-  _globals['_INVERTREQUEST']._serialized_end=508
-  _globals['_INVERTRESPONSE']._serialized_start=510
-  _globals['_INVERTRESPONSE']._serialized_end=623
-  _globals['_INVERTRESULT']._serialized_start=626
-  _globals['_INVERTRESULT']._serialized_end=778
-  _globals['_RESTYLEOPTIONS']._serialized_start=781
-  _globals['_RESTYLEOPTIONS']._serialized_end=913
-  _globals['_RESTYLEREQUEST']._serialized_start=916
-  _globals['_RESTYLEREQUEST']._serialized_end=1078
-  _globals['_RESTYLERESPONSE']._serialized_start=1080
-  _globals['_RESTYLERESPONSE']._serialized_end=1195
-  _globals['_RESTYLERESULT']._serialized_start=1198
-  _globals['_RESTYLERESULT']._serialized_end=1365
-  _globals['_INVERTERSERVICE']._serialized_start=1610
-  _globals['_INVERTERSERVICE']._serialized_end=1768
+  _globals['_INVERTOPTIONS']._serialized_end=427
+  _globals['_INVERTREQUEST']._serialized_start=429
+  _globals['_INVERTREQUEST']._serialized_end=550
+  _globals['_INVERTRESPONSE']._serialized_start=552
+  _globals['_INVERTRESPONSE']._serialized_end=665
+  _globals['_INVERTRESULT']._serialized_start=668
+  _globals['_INVERTRESULT']._serialized_end=820
+  _globals['_RESTYLEOPTIONS']._serialized_start=823
+  _globals['_RESTYLEOPTIONS']._serialized_end=955
+  _globals['_RESTYLEREQUEST']._serialized_start=958
+  _globals['_RESTYLEREQUEST']._serialized_end=1120
+  _globals['_RESTYLERESPONSE']._serialized_start=1122
+  _globals['_RESTYLERESPONSE']._serialized_end=1237
+  _globals['_RESTYLERESULT']._serialized_start=1240
+  _globals['_RESTYLERESULT']._serialized_end=1407
+  _globals['_INVERTERSERVICE']._serialized_start=1652
+  _globals['_INVERTERSERVICE']._serialized_end=1810
 # @@protoc_insertion_point(module_scope)

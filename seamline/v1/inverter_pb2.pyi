@@ -87,6 +87,7 @@ class InvertOptions(_message.Message):
     PIVOTS_FIELD_NUMBER: _builtins.int
     LOCALITY_FIELD_NUMBER: _builtins.int
     ALGORITHM_FIELD_NUMBER: _builtins.int
+    PASS_FACTOR_FIELD_NUMBER: _builtins.int
     max_passes: _builtins.int
     """Upper bound of passes over a track's frames."""
     learning_rate: _builtins.float
@@ -99,6 +100,8 @@ class InvertOptions(_message.Message):
     """Whether PTI holds the generator in place away from the pivots, with PTI's own weights. STIT does not."""
     algorithm: _media_pb2.Algorithm.ValueType
     """With STIT, unset fields take its settings instead of the bundle's."""
+    pass_factor: _builtins.float
+    """Multiplies the upper bound of passes, whoever set it; 1 if unset, at most 100."""
     def __init__(
         self,
         *,
@@ -109,10 +112,11 @@ class InvertOptions(_message.Message):
         pivots: Global___PivotMethod.ValueType = ...,
         locality: _builtins.bool | None = ...,
         algorithm: _media_pb2.Algorithm.ValueType = ...,
+        pass_factor: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_pass_factor", b"_pass_factor", "_target_psnr_db", b"_target_psnr_db", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "pass_factor", b"pass_factor", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_target_psnr_db", b"_target_psnr_db", "algorithm", b"algorithm", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "method", b"method", "pivots", b"pivots", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_locality", b"_locality", "_max_passes", b"_max_passes", "_pass_factor", b"_pass_factor", "_target_psnr_db", b"_target_psnr_db", "algorithm", b"algorithm", "learning_rate", b"learning_rate", "locality", b"locality", "max_passes", b"max_passes", "method", b"method", "pass_factor", b"pass_factor", "pivots", b"pivots", "target_psnr_db", b"target_psnr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
@@ -120,6 +124,8 @@ class InvertOptions(_message.Message):
     _WhichOneofArgType__locality: _TypeAlias = _typing.Literal["_locality", b"_locality"]  # noqa: Y015
     _WhichOneofReturnType__max_passes: _TypeAlias = _typing.Literal["max_passes"]  # noqa: Y015
     _WhichOneofArgType__max_passes: _TypeAlias = _typing.Literal["_max_passes", b"_max_passes"]  # noqa: Y015
+    _WhichOneofReturnType__pass_factor: _TypeAlias = _typing.Literal["pass_factor"]  # noqa: Y015
+    _WhichOneofArgType__pass_factor: _TypeAlias = _typing.Literal["_pass_factor", b"_pass_factor"]  # noqa: Y015
     _WhichOneofReturnType__target_psnr_db: _TypeAlias = _typing.Literal["target_psnr_db"]  # noqa: Y015
     _WhichOneofArgType__target_psnr_db: _TypeAlias = _typing.Literal["_target_psnr_db", b"_target_psnr_db"]  # noqa: Y015
     @_typing.overload
@@ -128,6 +134,8 @@ class InvertOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__locality) -> _WhichOneofReturnType__locality | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_passes) -> _WhichOneofReturnType__max_passes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pass_factor) -> _WhichOneofReturnType__pass_factor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target_psnr_db) -> _WhichOneofReturnType__target_psnr_db | None: ...
 

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from seamline.v1 import media_pb2 as seamline_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseamline/v1/stitcher.proto\x12\x0bseamline.v1\x1a\x17seamline/v1/media.proto\"\x82\x02\n\rStitchOptions\x12\x16\n\tmax_steps\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rlearning_rate\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1f\n\x12target_border_loss\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12!\n\x05\x62lend\x18\x05 \x01(\x0e\x32\x12.seamline.v1.Blend\x12)\n\talgorithm\x18\x06 \x01(\x0e\x32\x16.seamline.v1.AlgorithmB\x0c\n\n_max_stepsB\x10\n\x0e_learning_rateB\x15\n\x13_target_border_lossJ\x04\x08\x01\x10\x02R\x11\x64isable_stitching\"\xf0\x01\n\rStitchRequest\x12+\n\talignment\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\tinversion\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12 \n\x05\x65\x64its\x18\x04 \x03(\x0b\x32\x11.seamline.v1.Edit\x12&\n\x05range\x18\x05 \x01(\x0b\x32\x17.seamline.v1.FrameRange\x12+\n\x07options\x18\x06 \x01(\x0b\x32\x1a.seamline.v1.StitchOptions\"q\n\x0eStitchResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.seamline.v1.StitchResultH\x00\x42\x07\n\x05\x65vent\"\x96\x01\n\x0cStitchResult\x12*\n\x08stitched\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12&\n\x05range\x18\x02 \x01(\x0b\x32\x17.seamline.v1.FrameRange\x12\r\n\x05steps\x18\x03 \x01(\x04\x12#\n\x06timing\x18\x04 \x01(\x0b\x32\x13.seamline.v1.Timing\"\xb7\x01\n\x0ePreviewRequest\x12+\n\talignment\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\tinversion\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12&\n\x08variants\x18\x04 \x03(\x0b\x32\x14.seamline.v1.Variant\x12\x13\n\x0b\x66rame_count\x18\x05 \x01(\r\"s\n\x0fPreviewResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.seamline.v1.PreviewResultH\x00\x42\x07\n\x05\x65vent\"m\n\rPreviewResult\x12\'\n\x05sheet\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x66rames\x18\x02 \x03(\r\x12#\n\x06timing\x18\x03 \x01(\x0b\x32\x13.seamline.v1.Timing*g\n\x05\x42lend\x12\x15\n\x11\x42LEND_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x42LEND_STITCH\x10\x01\x12\x11\n\rBLEND_POISSON\x10\x02\x12\x11\n\rBLEND_FEATHER\x10\x03\x12\x0f\n\x0b\x42LEND_PASTE\x10\x04\x32\x9e\x01\n\x0fStitcherService\x12\x43\n\x06Stitch\x12\x1a.seamline.v1.StitchRequest\x1a\x1b.seamline.v1.StitchResponse0\x01\x12\x46\n\x07Preview\x12\x1b.seamline.v1.PreviewRequest\x1a\x1c.seamline.v1.PreviewResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseamline/v1/stitcher.proto\x12\x0bseamline.v1\x1a\x17seamline/v1/media.proto\"\x82\x02\n\rStitchOptions\x12\x16\n\tmax_steps\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rlearning_rate\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1f\n\x12target_border_loss\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12!\n\x05\x62lend\x18\x05 \x01(\x0e\x32\x12.seamline.v1.Blend\x12)\n\talgorithm\x18\x06 \x01(\x0e\x32\x16.seamline.v1.AlgorithmB\x0c\n\n_max_stepsB\x10\n\x0e_learning_rateB\x15\n\x13_target_border_lossJ\x04\x08\x01\x10\x02R\x11\x64isable_stitching\"\xf0\x01\n\rStitchRequest\x12+\n\talignment\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\tinversion\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12 \n\x05\x65\x64its\x18\x04 \x03(\x0b\x32\x11.seamline.v1.Edit\x12&\n\x05range\x18\x05 \x01(\x0b\x32\x17.seamline.v1.FrameRange\x12+\n\x07options\x18\x06 \x01(\x0b\x32\x1a.seamline.v1.StitchOptions\"q\n\x0eStitchResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.seamline.v1.StitchResultH\x00\x42\x07\n\x05\x65vent\"\x96\x01\n\x0cStitchResult\x12*\n\x08stitched\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12&\n\x05range\x18\x02 \x01(\x0b\x32\x17.seamline.v1.FrameRange\x12\r\n\x05steps\x18\x03 \x01(\x04\x12#\n\x06timing\x18\x04 \x01(\x0b\x32\x13.seamline.v1.Timing\"\xe2\x01\n\x0ePreviewRequest\x12+\n\talignment\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\tinversion\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12&\n\x08variants\x18\x04 \x03(\x0b\x32\x14.seamline.v1.Variant\x12\x13\n\x0b\x66rame_count\x18\x05 \x01(\r\x12)\n\talgorithm\x18\x06 \x01(\x0e\x32\x16.seamline.v1.Algorithm\"s\n\x0fPreviewResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.seamline.v1.PreviewResultH\x00\x42\x07\n\x05\x65vent\"m\n\rPreviewResult\x12\'\n\x05sheet\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x66rames\x18\x02 \x03(\r\x12#\n\x06timing\x18\x03 \x01(\x0b\x32\x13.seamline.v1.Timing*g\n\x05\x42lend\x12\x15\n\x11\x42LEND_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x42LEND_STITCH\x10\x01\x12\x11\n\rBLEND_POISSON\x10\x02\x12\x11\n\rBLEND_FEATHER\x10\x03\x12\x0f\n\x0b\x42LEND_PASTE\x10\x04\x32\x9e\x01\n\x0fStitcherService\x12\x43\n\x06Stitch\x12\x1a.seamline.v1.StitchRequest\x1a\x1b.seamline.v1.StitchResponse0\x01\x12\x46\n\x07Preview\x12\x1b.seamline.v1.PreviewRequest\x1a\x1c.seamline.v1.PreviewResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seamline.v1.stitcher_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BLEND']._serialized_start=1254
-  _globals['_BLEND']._serialized_end=1357
+  _globals['_BLEND']._serialized_start=1297
+  _globals['_BLEND']._serialized_end=1400
   _globals['_STITCHOPTIONS']._serialized_start=69
   _globals['_STITCHOPTIONS']._serialized_end=327
   _globals['_STITCHREQUEST']._serialized_start=330
@@ -43,11 +43,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STITCHRESULT']._serialized_start=688
   _globals['_STITCHRESULT']._serialized_end=838
   _globals['_PREVIEWREQUEST']._serialized_start=841
-  _globals['_PREVIEWREQUEST']._serialized_end=1024
-  _globals['_PREVIEWRESPONSE']._serialized_start=1026
-  _globals['_PREVIEWRESPONSE']._serialized_end=1141
-  _globals['_PREVIEWRESULT']._serialized_start=1143
-  _globals['_PREVIEWRESULT']._serialized_end=1252
-  _globals['_STITCHERSERVICE']._serialized_start=1360
-  _globals['_STITCHERSERVICE']._serialized_end=1518
+  _globals['_PREVIEWREQUEST']._serialized_end=1067
+  _globals['_PREVIEWRESPONSE']._serialized_start=1069
+  _globals['_PREVIEWRESPONSE']._serialized_end=1184
+  _globals['_PREVIEWRESULT']._serialized_start=1186
+  _globals['_PREVIEWRESULT']._serialized_end=1295
+  _globals['_STITCHERSERVICE']._serialized_start=1403
+  _globals['_STITCHERSERVICE']._serialized_end=1561
 # @@protoc_insertion_point(module_scope)

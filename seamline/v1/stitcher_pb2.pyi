@@ -208,9 +208,12 @@ class PreviewRequest(_message.Message):
     BUNDLE_FIELD_NUMBER: _builtins.int
     VARIANTS_FIELD_NUMBER: _builtins.int
     FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     frame_count: _builtins.int
     """The rows: how many frames, evenly over those that have a face. 0 for 3."""
+    algorithm: _media_pb2.Algorithm.ValueType
+    """In whose units texts move styles; that of the edit that is to follow."""
     @_builtins.property
     def alignment(self) -> _media_pb2.ArtifactRef: ...
     @_builtins.property
@@ -227,10 +230,11 @@ class PreviewRequest(_message.Message):
         bundle: _builtins.str = ...,
         variants: _abc.Iterable[_media_pb2.Variant] | None = ...,
         frame_count: _builtins.int = ...,
+        algorithm: _media_pb2.Algorithm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "inversion", b"inversion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "bundle", b"bundle", "frame_count", b"frame_count", "inversion", b"inversion", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "alignment", b"alignment", "bundle", b"bundle", "frame_count", b"frame_count", "inversion", b"inversion", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

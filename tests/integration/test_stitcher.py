@@ -218,6 +218,18 @@ async def test_previews_variants(ready: Ready) -> None:
         assert sheet.height > 2 * (64 + 4) + 4
 
 
+@asynchronous
+async def test_previews_texts_in_the_units_of_the_algorithm(ready: Ready) -> None:
+    text = Variant(edits=[Edit(text=TextEdit(neutral="face", target="face with glasses"), strength=8)])
+    asked = ready.preview(frame_count=1)
+    asked.variants.append(text)
+    stits = PreviewRequest(algorithm=ALGORITHM_STIT)
+    stits.MergeFrom(asked)
+    async with serving(ready) as stub:
+        sheets = [(await preview(stub, request))[-1].sheet for request in (asked, stits)]
+    assert read_object(ready.store, sheets[0]) != read_object(ready.store, sheets[1])
+
+
 async def preview(stub: StitcherServiceStub, message: PreviewRequest) -> list[Progress | PreviewResult]:
     return [event async for event in call_stage(stub.Preview, message, "stitcher:1", retry=AT_ONCE)]
 

@@ -36,6 +36,7 @@ class PreviewRun(Run):
             bundle=self._bundle,
             variants=self._request.variants,
             frame_count=self._request.frame_count,
+            algorithm=self._request.invert.algorithm,
         )
         async with aclosing(self._stages.preview.call(request)) as events:
             async for event in events:

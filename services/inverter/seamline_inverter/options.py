@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from math import ceil
 from typing import Any, TypeVar
 
 from seamline.errors import InvalidInput
@@ -46,6 +47,9 @@ METHODS = {
     INVERSION_METHOD_ENCODER: Method.ENCODER,
 }
 PIVOT_SOURCES = {PIVOT_METHOD_ENCODER: PivotSource.ENCODER, PIVOT_METHOD_OPTIMIZED: PivotSource.OPTIMIZED}
+
+MOST_TIMES = 100
+"""Times as many passes as usual that a request may ask for."""
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -100,13 +104,23 @@ def inversion_config(table: Mapping[str, Any], options: InvertOptions) -> Invers
     asked.CopyFrom(options)
     asked.ClearField("locality")  # a switch here, and a table of its own there
     locality = options.locality if options.HasField("locality") else bool(table.get("locality"))
+    tuned = replace(settings(TuningConfig, tuning, asked), locality=LocalityConfig() if locality else None)
     return InversionConfig(
         method=_chosen(Method, METHODS, options.method, table, "method"),
         pivots=_chosen(PivotSource, PIVOT_SOURCES, options.pivots, table, "pivots"),
-        tuning=replace(settings(TuningConfig, tuning, asked), locality=LocalityConfig() if locality else None),
+        tuning=replace(tuned, max_passes=_multiplied(tuned.max_passes, options)),
         search=SearchConfig(**search),
         algorithm=algorithm,
     )
+
+
+def _multiplied(passes: int, options: InvertOptions) -> int:
+    factor = options.pass_factor if options.HasField("pass_factor") else 1.0
+    if not 0 < factor <= MOST_TIMES:
+        raise InvalidInput(
+            f"pass_factor must be above 0, to {MOST_TIMES}, got {factor:g}", field="options.pass_factor"
+        )
+    return ceil(passes * factor)
 
 
 def _chosen(kind: type[E], known: Mapping[Any, E], number: int, table: Mapping[str, Any], name: str) -> E:

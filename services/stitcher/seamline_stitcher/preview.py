@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
@@ -17,7 +18,7 @@ from seamline.networks import Generator
 from seamline.storage.artifact import Artifact, ArtifactWriter, Recipe
 from seamline.storage.framepack import Frames
 from seamline.storage.store import Store
-from seamline.tuning import compute, to_pixels, with_fast_layout
+from seamline.tuning import Algorithm, compute, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.plan import opened
 from seamline_stitcher.sheet import contact_sheet
@@ -72,6 +73,7 @@ def preview(
     variants: Sequence[Variant],
     frame_count: int,
     job: Job,
+    algorithm: Algorithm = Algorithm.DEFAULT,
 ) -> Sheet:
     """Draws the sheet of some variants, or returns the one that exists.
 
@@ -83,6 +85,7 @@ def preview(
         variants: the columns, after that of the source.
         frame_count: the rows, evenly over the frames that have a face; 0 for 3, or as many as have one.
         job: told of progress, and asked whether to go on.
+        algorithm: in whose units texts move styles, see `seamline.editing.edit.apply`.
 
     Raises:
         InvalidInput: there is no variant, there are too many pictures, or too few frames have a face.
@@ -99,12 +102,13 @@ def preview(
         parameters={
             "variants": [[edit.parameters() for edit in variant] for variant in variants],
             "frame_count": frame_count,
-        },
+        }
+        | ({"algorithm": algorithm.value} if algorithm is Algorithm.STIT else {}),
     )
     writer = ArtifactWriter(store, recipe)
     if (done := writer.finished()) is None:
         faces = _chosen(aligned, frame_count)
-        png = _Preview(bundle, aligned, inverted, job).draw(faces, variants)
+        png = _Preview(bundle, aligned, inverted, job, algorithm).draw(faces, variants)
         with job.step("write"):
             writer.put_part(SHEET, png)
             done = writer.finish({"frames": [face.frame for face in faces]})
@@ -133,8 +137,11 @@ def _chosen(aligned: Alignment, frame_count: int) -> list[_Face]:
 class _Preview:
     """Draws faces of one video."""
 
-    def __init__(self, bundle: Bundle, aligned: Alignment, inverted: Inversion, job: Job) -> None:
+    def __init__(
+        self, bundle: Bundle, aligned: Alignment, inverted: Inversion, job: Job, algorithm: Algorithm
+    ) -> None:
         self._bundle, self._aligned, self._inverted, self._job = bundle, aligned, inverted, job
+        self._algorithm = algorithm
 
     def draw(self, faces: Sequence[_Face], variants: Sequence[Variant]) -> bytes:
         """The sheet with the sources and all variants, a PNG."""
@@ -176,7 +183,10 @@ class _Preview:
         codes = pivots[[face.row for face in faces]].to(self._bundle.device)
         seconds = self._aligned.seconds([face.frame for face in faces])
         with torch.no_grad():
-            return EditedCodes.joined([apply(self._bundle, variant, codes, seconds) for variant in variants])
+            return EditedCodes.joined([self._moved(variant, codes, seconds) for variant in variants])
+
+    def _moved(self, variant: Variant, codes: Tensor, seconds: NDArray[np.float64]) -> EditedCodes:
+        return apply(self._bundle, variant, codes, seconds, self._algorithm)
 
     def _drawn(self, generator: Generator, edited: EditedCodes) -> Frames:
         with torch.no_grad(), compute(self._bundle.device, "bfloat16"):

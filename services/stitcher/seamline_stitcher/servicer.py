@@ -75,7 +75,8 @@ class StitcherServicer(StitcherServiceServicer):
                 for index, variant in enumerate(request.variants)
             ]
             inputs = (self._store, bundle, request.alignment, request.inversion)
-            sheet = preview(*inputs, variants, request.frame_count, job)
+            algorithm = Algorithm.of(request.algorithm, "algorithm")
+            sheet = preview(*inputs, variants, request.frame_count, job, algorithm)
             return PreviewResult(sheet=sheet.ref, frames=sheet.frames, timing=Timing(step_seconds=job.seconds))
 
         async for event in run_stage(context, "preview", work, self._executor):

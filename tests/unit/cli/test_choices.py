@@ -1,4 +1,3 @@
-from dataclasses import replace
 
 import pytest
 
@@ -6,7 +5,6 @@ from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots
 from seamline.errors import InvalidInput
 from seamline.tuning import Algorithm
 from seamline.v1 import aligner_pb2, inverter_pb2, media_pb2, stitcher_pb2
-from tests.fakes.bundle import DEFAULTS, tiny_bundle
 
 
 @pytest.mark.parametrize(
@@ -43,15 +41,13 @@ def test_locality_is_asked_for():
     assert Choices(locality=True).invert_options().locality
 
 
-def test_an_animation_is_not_smoothed_and_takes_three_times_the_passes(tmp_path, monkeypatch):
-    tiny_bundle(tmp_path)
-    monkeypatch.setenv("SEAMLINE_BUNDLES", str(tmp_path))
-    choices = Choices(bundle="tiny-64", preset=Preset.ANIMATION)
+def test_an_animation_is_not_smoothed_and_takes_three_times_the_passes():
+    choices = Choices(preset=Preset.ANIMATION)
     align = choices.align_options()
     assert align.HasField("center_sigma")
     assert align.center_sigma == 0
-    assert choices.invert_options().max_passes == 3 * DEFAULTS["invert"]["max_passes"]
-    assert replace(choices, algorithm=Algorithm.STIT).invert_options().max_passes == 240
+    assert choices.invert_options().pass_factor == 3
+    assert not Choices().invert_options().HasField("pass_factor")
 
 
 def test_both_tuning_stages_are_told_the_algorithm():

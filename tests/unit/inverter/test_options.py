@@ -67,6 +67,22 @@ def test_what_is_asked_for_outright_wins_over_stits() -> None:
     assert (config.method, config.tuning) == (Method.HYPERSTYLE, TuningConfig(max_passes=3))
 
 
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [({}, 21), ({"max_passes": 5}, 15), ({"algorithm": ALGORITHM_STIT}, 240)],
+    ids=["the bundle's", "the request's", "STIT's"],
+)
+def test_a_factor_multiplies_whoevers_passes(options: dict[str, Any], passes: int) -> None:
+    assert asked(pass_factor=3, **options).tuning.max_passes == passes
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, 101.0, float("nan")])
+def test_a_factor_is_kept_in_range(factor: float) -> None:
+    with pytest.raises(InvalidInput, match="pass_factor") as error:
+        asked(pass_factor=factor)
+    assert error.value.field == "options.pass_factor"
+
+
 def test_the_default_algorithm_leaves_no_trace_in_the_key() -> None:
     assert asked(algorithm=ALGORITHM_DEFAULT).parameters == asked().parameters
     assert "algorithm" not in asked().parameters
