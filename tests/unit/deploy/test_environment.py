@@ -38,6 +38,7 @@ def check(service: str, variables: dict[str, str | None], monkeypatch: pytest.Mo
     return config.read()
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_overlays_set_what_services_read(name, service, monkeypatch):

@@ -98,6 +98,7 @@ def test_what_is_copied_is_sent_and_nothing_private_is():
     assert not is_sent("bundles/ffhq-1024/generator.safetensors")
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_manifests_run_images_that_are_built(name):
     manifests = overlay(name)

@@ -7,6 +7,8 @@ import pytest
 
 from tests.unit.deploy.manifests import STAGES, Manifest, built, deployment, of_kind, overlay, pod_labels
 
+pytestmark = pytest.mark.cluster
+
 NAMESPACE = "kubernetes.io/metadata.name"
 
 

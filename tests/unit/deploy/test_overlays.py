@@ -22,6 +22,8 @@ from tests.unit.deploy.manifests import (
     service_container,
 )
 
+pytestmark = pytest.mark.cluster
+
 DIRECTORIES = [*(f"overlays/{name}" for name in OVERLAYS), "batch"]
 RECOMMENDED = ("name", "component", "part-of", "version")
 CUSTOM = {"PodMonitor", "PrometheusRule", "ScaledObject"}

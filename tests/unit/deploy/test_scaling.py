@@ -9,6 +9,8 @@ import seamline.rpc.metrics  # noqa: F401  (declares them)
 from seamline.rpc.steps import SERVICES as STAGES_BY_SERVICE
 from tests.unit.deploy.manifests import STAGES, of_kind, overlay, pod_spec
 
+pytestmark = pytest.mark.cluster
+
 STAGES_OF = {service: set(STAGES_BY_SERVICE[f"seamline.v1.{service.capitalize()}Service"]) for service in STAGES}
 METRIC = re.compile(r"\b(?:seamline|grpc)_\w+")
 
