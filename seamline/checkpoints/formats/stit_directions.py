@@ -7,7 +7,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from seamline.bundles.manifest import EditSpec
 from seamline.checkpoints.formats.format import Format
 from seamline.checkpoints.formats.pinned import REMEDY
 from seamline.checkpoints.network_file import Converted
@@ -18,33 +17,24 @@ LICENCE: Final = "MIT (rotemtzaban/STIT); CC-BY-NC-4.0 (stylegan2-distillation, 
 SUFFIXES: Final = (".npy", ".pt")
 FACTOR: Final = 0.5
 """Upstream moves codes by half of the strength that it is given."""
-STRONGEST: Final = 20.0
-"""Where upstream's default range of strengths ends; its examples stay within 8."""
-
-_DESCRIPTIONS: Final = {
-    "age": "Look older, or younger",
-    "eye_distance": "Distance between the eyes",
-    "eye_eyebrow_distance": "Distance between eyes and eyebrows",
-    "eye_ratio": "Shape of the eyes: their height to their width",
-    "eyes_open": "Open the eyes, or close them",
-    "gender": "Look more masculine, or more feminine",
-    "lip_ratio": "Fullness of the lips: their height to their width",
-    "mouth_open": "Open the mouth, or close it",
-    "mouth_ratio": "Width of the mouth",
-    "nose_mouth_distance": "Distance between nose and mouth",
-    "nose_ratio": "Shape of the nose: its length to its width",
-    "nose_tip": "Height of the nose's tip",
-    "pitch": "Nod: turn the head up or down",
-    "roll": "Tilt the head to a side",
-    "smile": "Smile more, or less",
-    "yaw": "Turn the head to a side",
-}
-
-STIT_EDITS: Final = tuple(
-    EditSpec(name=name, description=text, min_strength=-STRONGEST, max_strength=STRONGEST, attribute=name)
-    for name, text in _DESCRIPTIONS.items()
+NAMES: Final = (
+    "age",
+    "eye_distance",
+    "eye_eyebrow_distance",
+    "eye_ratio",
+    "eyes_open",
+    "gender",
+    "lip_ratio",
+    "mouth_open",
+    "mouth_ratio",
+    "nose_mouth_distance",
+    "nose_ratio",
+    "nose_tip",
+    "pitch",
+    "roll",
+    "smile",
+    "yaw",
 )
-"""What a bundle with these directions can do; strengths are upstream's `--edit_range`."""
 
 
 def _convert(paths: Sequence[Path]) -> Converted:
@@ -64,12 +54,12 @@ def _files(paths: Sequence[Path]) -> dict[str, Path]:
     """The files by the name of the edit; a folder must hold all of them."""
     if len(paths) == 1 and paths[0].is_dir():
         held = {path.stem: path for path in sorted(paths[0].iterdir()) if path.suffix in SUFFIXES}
-        if missing := sorted(set(_DESCRIPTIONS) - set(held)):
+        if missing := sorted(set(NAMES) - set(held)):
             raise NotFound(f"{paths[0]}: has no {missing[0]}.npy; {REMEDY}", path=paths[0])
-        return {name: held[name] for name in _DESCRIPTIONS}
+        return {name: held[name] for name in NAMES}
     for path in paths:
-        if path.stem not in _DESCRIPTIONS:
-            known = ", ".join(_DESCRIPTIONS)
+        if path.stem not in NAMES:
+            known = ", ".join(NAMES)
             raise InvalidInput(f"{path}: {path.stem} is no direction of STIT; it has: {known}", path=path)
     files = {path.stem: path for path in paths}
     if len(files) < len(paths):

@@ -7,12 +7,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from seamline.bundles import INSTALLED
+from seamline.bundles.recipe import read_recipe
 from seamline.checkpoints.formats import FORMATS
-from seamline.checkpoints.formats.stit_directions import STIT_EDITS
+from seamline.checkpoints.formats.stit_directions import NAMES
 from seamline.checkpoints.network_file import Converted
 from seamline.errors import InvalidInput, NotFound
 
-NAMES = [edit.name for edit in STIT_EDITS]
 CODES = (18, 512)
 
 
@@ -47,12 +48,16 @@ def test_a_folder_gives_all_sixteen(tmp_path: Path) -> None:
     torch.save(torch.from_numpy(drawn("age", shape=(1, *CODES))) * 2, tmp_path / "age.pt")
     (tmp_path / "age.npy").unlink()
     converted = convert(tmp_path)
-    assert list(converted.tensors) == NAMES
+    assert tuple(converted.tensors) == NAMES
     assert len(NAMES) == 16
     torch.testing.assert_close(converted.tensors["age"], torch.from_numpy(drawn("age")[0]).float())
     (tmp_path / "yaw.npy").unlink()
     with pytest.raises(NotFound, match=r"has no yaw\.npy"):
         convert(tmp_path)
+
+
+def test_the_recipe_offers_each_as_an_edit() -> None:
+    assert tuple(read_recipe(INSTALLED / "ffhq-1024").edits) == NAMES
 
 
 @pytest.mark.parametrize(

@@ -129,14 +129,19 @@ def test_a_wrong_tensor(name: str, tmp_path: Path) -> None:
     assert "a list, " in other
 
 
-@pytest.mark.parametrize("given", SMALL)
-@pytest.mark.parametrize("asked", [*SMALL, "ir-se50", "lpips-alex", "hyperstyle", "clip", "latent-transformer"])
-def test_files_that_were_swapped(given: str, asked: str, tmp_path: Path) -> None:
-    if given == asked:
-        return
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        (asked, given)
+        for asked in (*SMALL, "ir-se50", "lpips-alex", "hyperstyle", "clip", "latent-transformer")
+        for given in SMALL
+        if given != asked
+    ],
+)
+def test_files_that_were_swapped(asked: str, given: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save(layout(given, drawn(given)), path)
-    with pytest.raises(InvalidInput, match=str(path) if asked != "clip" else "") as caught:
+    with pytest.raises(InvalidInput, match=str(path)) as caught:
         FORMATS[asked]([path] * (len(FORMATS[asked].inputs) - FORMATS[asked].optional_inputs))
     assert len(str(caught.value)) < 600
 
