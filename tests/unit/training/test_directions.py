@@ -1,4 +1,6 @@
+import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +10,19 @@ from seamline.editing.fit import Faces
 from seamline.editing.measure import EditFigures
 from seamline.editing.reading import PROPORTIONS
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
-from training.directions import STRONGEST, WANTED, Candidate, best, entangled, regress, spec, strength_range, table
+from training.directions import (
+    STRONGEST,
+    WANTED,
+    Candidate,
+    Wanted,
+    best,
+    entangled,
+    main,
+    regress,
+    spec,
+    strength_range,
+    table,
+)
 from training.renderer.parameters import ATTRIBUTES, INDEX, NAMES, PARAMETERS
 
 GOOD = EditFigures(
@@ -94,3 +108,35 @@ def test_an_edit_is_listed_with_what_reads_it():
     assert (listed.min_strength, listed.max_strength, listed.attribute) == (-5.0, 5.0, "smile")
     raised = next(wanted for wanted in WANTED if wanted.name == "brow_raise")
     assert spec(raised, ["smile"]).attribute == "eye_eyebrow_distance"
+
+
+def test_what_is_best_and_works_goes_into_the_bundle(tmp_path, monkeypatch, capsys):
+    found = {
+        "smile": [candidate(), candidate("InterFaceGAN", leakage=0.1)],
+        "age": [candidate(effect=0.1)],
+        "eye_distance": [candidate(reach=1.4)],
+    }
+
+    class Searched:
+        def __init__(self, bundle: object, faces: object) -> None:
+            self.reader = SimpleNamespace(names=("smile", "age", "eye_distance"), attributes=2)
+
+        def candidates(self, wanted: Wanted) -> list[Candidate]:
+            return found[wanted.name]
+
+    put: list[tuple[dict, list]] = []
+    for name, stand_in in {
+        "single_core": lambda: None,
+        "load_bundle": lambda name: name,
+        "draw": lambda bundle, samples, seed: samples,
+        "Search": Searched,
+        "put_directions": lambda directory, directions, edits: put.append((directions, edits)),
+    }.items():
+        monkeypatch.setattr(f"training.directions.{name}", stand_in)
+    monkeypatch.setattr("sys.argv", ["directions", "--out", str(tmp_path)])
+    main()
+    ((directions, edits),) = put
+    assert [edit.name for edit in edits] == list(directions) == ["smile", "eye_distance"]
+    assert directions["smile"] is found["smile"][1].direction
+    assert json.loads((tmp_path / "figures.json").read_text())["age"]["least squares"]["effect"] == 0.1
+    assert "| smile | InterFaceGAN *" in capsys.readouterr().out
