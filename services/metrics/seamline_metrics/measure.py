@@ -145,7 +145,7 @@ def _networks_on(
             outputs["landmarks"].append(face_geometry(networks.infer("landmarks", batch)))
     empty = np.zeros((len(images), 0), np.float32)
     return {
-        kind: torch.cat(parts).numpy().astype(np.float32) if parts else empty
+        kind: torch.cat(parts).cpu().numpy().astype(np.float32) if parts else empty
         for kind, parts in outputs.items()
     }
 

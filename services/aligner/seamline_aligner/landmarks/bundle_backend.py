@@ -70,7 +70,7 @@ class BundleBackend:
         x = np.asarray(half_axis) * MARGIN
         quad = quads_from_axes(np.asarray(center), x, np.array([-x[1], x[0]]))
         image = crop(frame, quad, self._crop_side)
-        shares = self._regressor.infer(_batch(image))[0].double().numpy()
+        shares = self._regressor.infer(_batch(image))[0].double().cpu().numpy()
         return quad[0] + shares @ np.stack([quad[3] - quad[0], quad[1] - quad[0]])
 
 

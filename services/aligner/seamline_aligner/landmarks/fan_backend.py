@@ -62,7 +62,7 @@ class FanBackend:
         half = (width + height) * SIDE / 2
         quad = quads_from_axes(center, np.array([half, 0.0]), np.array([0.0, half]))
         image = _batch(crop(frame, quad, INPUT_SIZE))
-        maps = self._regressor.infer(torch.cat([image, image.flip(3)]))
+        maps = self._regressor.infer(torch.cat([image, image.flip(3)])).cpu()
         return quad[0] + _peaks(maps[0] + maps[1, MIRRORED].flip(2)) * 2 * half
 
 
