@@ -29,7 +29,7 @@ from seamline.v1 import metrics_pb2 as seamline_dot_v1_dot_metrics__pb2
 from seamline.v1 import stitcher_pb2 as seamline_dot_v1_dot_stitcher__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18seamline/v1/editor.proto\x12\x0bseamline.v1\x1a\x19seamline/v1/aligner.proto\x1a\x1aseamline/v1/inverter.proto\x1a\x17seamline/v1/media.proto\x1a\x19seamline/v1/metrics.proto\x1a\x1aseamline/v1/stitcher.proto\"\xc4\x02\n\x10\x45\x64itVideoRequest\x12\'\n\x05video\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12 \n\x05\x65\x64its\x18\x03 \x03(\x0b\x32\x11.seamline.v1.Edit\x12(\n\x05\x61lign\x18\x04 \x01(\x0b\x32\x19.seamline.v1.AlignOptions\x12*\n\x06invert\x18\x05 \x01(\x0b\x32\x1a.seamline.v1.InvertOptions\x12*\n\x06stitch\x18\x06 \x01(\x0b\x32\x1a.seamline.v1.StitchOptions\x12%\n\x05style\x18\x07 \x01(\x0b\x32\x16.seamline.v1.TextStyle\x12,\n\x08inverted\x18\x08 \x01(\x0b\x32\x1a.seamline.v1.InvertedVideo\"i\n\rInvertedVideo\x12+\n\talignment\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\tinversion\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\"w\n\x11\x45\x64itVideoResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12.\n\x06result\x18\x02 \x01(\x0b\x32\x1c.seamline.v1.EditVideoResultH\x00\x42\x07\n\x05\x65vent\"\x82\x05\n\x0f\x45\x64itVideoResult\x12(\n\x06\x65\x64ited\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\talignment\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\tinversion\x18\x03 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12*\n\x08stitched\x18\x04 \x03(\x0b\x32\x18.seamline.v1.ArtifactRef\x12%\n\x05video\x18\x05 \x01(\x0b\x32\x16.seamline.v1.VideoInfo\x12\x34\n\x11inversion_figures\x18\x06 \x01(\x0b\x32\x19.seamline.v1.InvertResult\x12(\n\x06scores\x18\x07 \x01(\x0b\x32\x18.seamline.v1.ScoreResult\x12\x45\n\rstage_seconds\x18\x08 \x03(\x0b\x32..seamline.v1.EditVideoResult.StageSecondsEntry\x12\x43\n\x0cstep_seconds\x18\t \x03(\x0b\x32-.seamline.v1.EditVideoResult.StepSecondsEntry\x12\x0e\n\x06\x62undle\x18\n \x01(\t\x12\x33\n\x0frestyle_figures\x18\x0b \x01(\x0b\x32\x1a.seamline.v1.RestyleResult\x1a\x33\n\x11StageSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x32\n\x10StepSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb6\x02\n\x13PreviewVideoRequest\x12\'\n\x05video\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12&\n\x08variants\x18\x03 \x03(\x0b\x32\x14.seamline.v1.Variant\x12\x13\n\x0b\x66rame_count\x18\x04 \x01(\r\x12(\n\x05\x61lign\x18\x05 \x01(\x0b\x32\x19.seamline.v1.AlignOptions\x12*\n\x06invert\x18\x06 \x01(\x0b\x32\x1a.seamline.v1.InvertOptions\x12%\n\x05style\x18\x07 \x01(\x0b\x32\x16.seamline.v1.TextStyle\x12,\n\x08inverted\x18\x08 \x01(\x0b\x32\x1a.seamline.v1.InvertedVideo\"}\n\x14PreviewVideoResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12\x31\n\x06result\x18\x02 \x01(\x0b\x32\x1f.seamline.v1.PreviewVideoResultH\x00\x42\x07\n\x05\x65vent\"\xd8\x02\n\x12PreviewVideoResult\x12\'\n\x05sheet\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x66rames\x18\x02 \x03(\r\x12H\n\rstage_seconds\x18\x03 \x03(\x0b\x32\x31.seamline.v1.PreviewVideoResult.StageSecondsEntry\x12\x46\n\x0cstep_seconds\x18\x04 \x03(\x0b\x32\x30.seamline.v1.PreviewVideoResult.StepSecondsEntry\x12\x0e\n\x06\x62undle\x18\x05 \x01(\t\x1a\x33\n\x11StageSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x32\n\x10StepSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\"\n\x10ListEditsRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\"\x98\x01\n\x11ListEditsResponse\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12$\n\x05\x65\x64its\x18\x02 \x03(\x0b\x32\x15.seamline.v1.EditInfo\x12\x0c\n\x04text\x18\x03 \x01(\x08\x12\x30\n\ninversions\x18\x04 \x03(\x0e\x32\x1c.seamline.v1.InversionMethod\x12\r\n\x05style\x18\x05 \x01(\x08\"\x83\x01\n\x08\x45\x64itInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0cmin_strength\x18\x03 \x01(\x01\x12\x14\n\x0cmax_strength\x18\x04 \x01(\x01\x12(\n\x07methods\x18\x05 \x03(\x0e\x32\x17.seamline.v1.EditMethod2\x80\x02\n\rEditorService\x12L\n\tEditVideo\x12\x1d.seamline.v1.EditVideoRequest\x1a\x1e.seamline.v1.EditVideoResponse0\x01\x12U\n\x0cPreviewVideo\x12 .seamline.v1.PreviewVideoRequest\x1a!.seamline.v1.PreviewVideoResponse0\x01\x12J\n\tListEdits\x12\x1d.seamline.v1.ListEditsRequest\x1a\x1e.seamline.v1.ListEditsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18seamline/v1/editor.proto\x12\x0bseamline.v1\x1a\x19seamline/v1/aligner.proto\x1a\x1aseamline/v1/inverter.proto\x1a\x17seamline/v1/media.proto\x1a\x19seamline/v1/metrics.proto\x1a\x1aseamline/v1/stitcher.proto\"\xd8\x02\n\x10\x45\x64itVideoRequest\x12\'\n\x05video\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12 \n\x05\x65\x64its\x18\x03 \x03(\x0b\x32\x11.seamline.v1.Edit\x12(\n\x05\x61lign\x18\x04 \x01(\x0b\x32\x19.seamline.v1.AlignOptions\x12*\n\x06invert\x18\x05 \x01(\x0b\x32\x1a.seamline.v1.InvertOptions\x12*\n\x06stitch\x18\x06 \x01(\x0b\x32\x1a.seamline.v1.StitchOptions\x12%\n\x05style\x18\x07 \x01(\x0b\x32\x16.seamline.v1.TextStyle\x12,\n\x08inverted\x18\x08 \x01(\x0b\x32\x1a.seamline.v1.InvertedVideo\x12\x12\n\ndeliver_to\x18\t \x01(\t\"i\n\rInvertedVideo\x12+\n\talignment\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\tinversion\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\"w\n\x11\x45\x64itVideoResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12.\n\x06result\x18\x02 \x01(\x0b\x32\x1c.seamline.v1.EditVideoResultH\x00\x42\x07\n\x05\x65vent\"\x82\x05\n\x0f\x45\x64itVideoResult\x12(\n\x06\x65\x64ited\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\talignment\x18\x02 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12+\n\tinversion\x18\x03 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12*\n\x08stitched\x18\x04 \x03(\x0b\x32\x18.seamline.v1.ArtifactRef\x12%\n\x05video\x18\x05 \x01(\x0b\x32\x16.seamline.v1.VideoInfo\x12\x34\n\x11inversion_figures\x18\x06 \x01(\x0b\x32\x19.seamline.v1.InvertResult\x12(\n\x06scores\x18\x07 \x01(\x0b\x32\x18.seamline.v1.ScoreResult\x12\x45\n\rstage_seconds\x18\x08 \x03(\x0b\x32..seamline.v1.EditVideoResult.StageSecondsEntry\x12\x43\n\x0cstep_seconds\x18\t \x03(\x0b\x32-.seamline.v1.EditVideoResult.StepSecondsEntry\x12\x0e\n\x06\x62undle\x18\n \x01(\t\x12\x33\n\x0frestyle_figures\x18\x0b \x01(\x0b\x32\x1a.seamline.v1.RestyleResult\x1a\x33\n\x11StageSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x32\n\x10StepSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xca\x02\n\x13PreviewVideoRequest\x12\'\n\x05video\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12&\n\x08variants\x18\x03 \x03(\x0b\x32\x14.seamline.v1.Variant\x12\x13\n\x0b\x66rame_count\x18\x04 \x01(\r\x12(\n\x05\x61lign\x18\x05 \x01(\x0b\x32\x19.seamline.v1.AlignOptions\x12*\n\x06invert\x18\x06 \x01(\x0b\x32\x1a.seamline.v1.InvertOptions\x12%\n\x05style\x18\x07 \x01(\x0b\x32\x16.seamline.v1.TextStyle\x12,\n\x08inverted\x18\x08 \x01(\x0b\x32\x1a.seamline.v1.InvertedVideo\x12\x12\n\ndeliver_to\x18\t \x01(\t\"}\n\x14PreviewVideoResponse\x12)\n\x08progress\x18\x01 \x01(\x0b\x32\x15.seamline.v1.ProgressH\x00\x12\x31\n\x06result\x18\x02 \x01(\x0b\x32\x1f.seamline.v1.PreviewVideoResultH\x00\x42\x07\n\x05\x65vent\"\xd8\x02\n\x12PreviewVideoResult\x12\'\n\x05sheet\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x0e\n\x06\x66rames\x18\x02 \x03(\r\x12H\n\rstage_seconds\x18\x03 \x03(\x0b\x32\x31.seamline.v1.PreviewVideoResult.StageSecondsEntry\x12\x46\n\x0cstep_seconds\x18\x04 \x03(\x0b\x32\x30.seamline.v1.PreviewVideoResult.StepSecondsEntry\x12\x0e\n\x06\x62undle\x18\x05 \x01(\t\x1a\x33\n\x11StageSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x32\n\x10StepSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\"\n\x10ListEditsRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\"\x98\x01\n\x11ListEditsResponse\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12$\n\x05\x65\x64its\x18\x02 \x03(\x0b\x32\x15.seamline.v1.EditInfo\x12\x0c\n\x04text\x18\x03 \x01(\x08\x12\x30\n\ninversions\x18\x04 \x03(\x0e\x32\x1c.seamline.v1.InversionMethod\x12\r\n\x05style\x18\x05 \x01(\x08\"\x83\x01\n\x08\x45\x64itInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0cmin_strength\x18\x03 \x01(\x01\x12\x14\n\x0cmax_strength\x18\x04 \x01(\x01\x12(\n\x07methods\x18\x05 \x03(\x0e\x32\x17.seamline.v1.EditMethod\"L\n\x0c\x45raseRequest\x12\'\n\x05video\x18\x01 \x01(\x0b\x32\x18.seamline.v1.ArtifactRef\x12\x13\n\x0bkeep_source\x18\x02 \x01(\x08\"/\n\rEraseResponse\x12\x0f\n\x07objects\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x32\xc0\x02\n\rEditorService\x12L\n\tEditVideo\x12\x1d.seamline.v1.EditVideoRequest\x1a\x1e.seamline.v1.EditVideoResponse0\x01\x12U\n\x0cPreviewVideo\x12 .seamline.v1.PreviewVideoRequest\x1a!.seamline.v1.PreviewVideoResponse0\x01\x12J\n\tListEdits\x12\x1d.seamline.v1.ListEditsRequest\x1a\x1e.seamline.v1.ListEditsResponse\x12>\n\x05\x45rase\x12\x19.seamline.v1.EraseRequest\x1a\x1a.seamline.v1.EraseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,33 +45,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREVIEWVIDEORESULT_STEPSECONDSENTRY']._loaded_options = None
   _globals['_PREVIEWVIDEORESULT_STEPSECONDSENTRY']._serialized_options = b'8\001'
   _globals['_EDITVIDEOREQUEST']._serialized_start=177
-  _globals['_EDITVIDEOREQUEST']._serialized_end=501
-  _globals['_INVERTEDVIDEO']._serialized_start=503
-  _globals['_INVERTEDVIDEO']._serialized_end=608
-  _globals['_EDITVIDEORESPONSE']._serialized_start=610
-  _globals['_EDITVIDEORESPONSE']._serialized_end=729
-  _globals['_EDITVIDEORESULT']._serialized_start=732
-  _globals['_EDITVIDEORESULT']._serialized_end=1374
-  _globals['_EDITVIDEORESULT_STAGESECONDSENTRY']._serialized_start=1271
-  _globals['_EDITVIDEORESULT_STAGESECONDSENTRY']._serialized_end=1322
-  _globals['_EDITVIDEORESULT_STEPSECONDSENTRY']._serialized_start=1324
-  _globals['_EDITVIDEORESULT_STEPSECONDSENTRY']._serialized_end=1374
-  _globals['_PREVIEWVIDEOREQUEST']._serialized_start=1377
-  _globals['_PREVIEWVIDEOREQUEST']._serialized_end=1687
-  _globals['_PREVIEWVIDEORESPONSE']._serialized_start=1689
-  _globals['_PREVIEWVIDEORESPONSE']._serialized_end=1814
-  _globals['_PREVIEWVIDEORESULT']._serialized_start=1817
-  _globals['_PREVIEWVIDEORESULT']._serialized_end=2161
-  _globals['_PREVIEWVIDEORESULT_STAGESECONDSENTRY']._serialized_start=1271
-  _globals['_PREVIEWVIDEORESULT_STAGESECONDSENTRY']._serialized_end=1322
-  _globals['_PREVIEWVIDEORESULT_STEPSECONDSENTRY']._serialized_start=1324
-  _globals['_PREVIEWVIDEORESULT_STEPSECONDSENTRY']._serialized_end=1374
-  _globals['_LISTEDITSREQUEST']._serialized_start=2163
-  _globals['_LISTEDITSREQUEST']._serialized_end=2197
-  _globals['_LISTEDITSRESPONSE']._serialized_start=2200
-  _globals['_LISTEDITSRESPONSE']._serialized_end=2352
-  _globals['_EDITINFO']._serialized_start=2355
-  _globals['_EDITINFO']._serialized_end=2486
-  _globals['_EDITORSERVICE']._serialized_start=2489
-  _globals['_EDITORSERVICE']._serialized_end=2745
+  _globals['_EDITVIDEOREQUEST']._serialized_end=521
+  _globals['_INVERTEDVIDEO']._serialized_start=523
+  _globals['_INVERTEDVIDEO']._serialized_end=628
+  _globals['_EDITVIDEORESPONSE']._serialized_start=630
+  _globals['_EDITVIDEORESPONSE']._serialized_end=749
+  _globals['_EDITVIDEORESULT']._serialized_start=752
+  _globals['_EDITVIDEORESULT']._serialized_end=1394
+  _globals['_EDITVIDEORESULT_STAGESECONDSENTRY']._serialized_start=1291
+  _globals['_EDITVIDEORESULT_STAGESECONDSENTRY']._serialized_end=1342
+  _globals['_EDITVIDEORESULT_STEPSECONDSENTRY']._serialized_start=1344
+  _globals['_EDITVIDEORESULT_STEPSECONDSENTRY']._serialized_end=1394
+  _globals['_PREVIEWVIDEOREQUEST']._serialized_start=1397
+  _globals['_PREVIEWVIDEOREQUEST']._serialized_end=1727
+  _globals['_PREVIEWVIDEORESPONSE']._serialized_start=1729
+  _globals['_PREVIEWVIDEORESPONSE']._serialized_end=1854
+  _globals['_PREVIEWVIDEORESULT']._serialized_start=1857
+  _globals['_PREVIEWVIDEORESULT']._serialized_end=2201
+  _globals['_PREVIEWVIDEORESULT_STAGESECONDSENTRY']._serialized_start=1291
+  _globals['_PREVIEWVIDEORESULT_STAGESECONDSENTRY']._serialized_end=1342
+  _globals['_PREVIEWVIDEORESULT_STEPSECONDSENTRY']._serialized_start=1344
+  _globals['_PREVIEWVIDEORESULT_STEPSECONDSENTRY']._serialized_end=1394
+  _globals['_LISTEDITSREQUEST']._serialized_start=2203
+  _globals['_LISTEDITSREQUEST']._serialized_end=2237
+  _globals['_LISTEDITSRESPONSE']._serialized_start=2240
+  _globals['_LISTEDITSRESPONSE']._serialized_end=2392
+  _globals['_EDITINFO']._serialized_start=2395
+  _globals['_EDITINFO']._serialized_end=2526
+  _globals['_ERASEREQUEST']._serialized_start=2528
+  _globals['_ERASEREQUEST']._serialized_end=2604
+  _globals['_ERASERESPONSE']._serialized_start=2606
+  _globals['_ERASERESPONSE']._serialized_end=2653
+  _globals['_EDITORSERVICE']._serialized_start=2656
+  _globals['_EDITORSERVICE']._serialized_end=2976
 # @@protoc_insertion_point(module_scope)

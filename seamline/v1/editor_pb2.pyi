@@ -35,11 +35,18 @@ class EditVideoRequest(_message.Message):
     STITCH_FIELD_NUMBER: _builtins.int
     STYLE_FIELD_NUMBER: _builtins.int
     INVERTED_FIELD_NUMBER: _builtins.int
+    DELIVER_TO_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     """Name of an installed bundle; empty for the default."""
+    deliver_to: _builtins.str
+    """An https address, for instance a presigned one, of an allowed origin, to which the edited video is sent (PUT) before the
+    result; it stays in the store as well. Empty for the store only.
+    """
     @_builtins.property
     def video(self) -> _media_pb2.ArtifactRef:
-        """The source, already in the object store."""
+        """The source: in the object store already, or at an https address, for instance a presigned one, of an origin that the editor
+        is set to allow. Of an address the digest may be left out.
+        """
 
     @_builtins.property
     def edits(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Edit]:
@@ -70,10 +77,11 @@ class EditVideoRequest(_message.Message):
         stitch: _stitcher_pb2.StitchOptions | None = ...,
         style: _media_pb2.TextStyle | None = ...,
         inverted: Global___InvertedVideo | None = ...,
+        deliver_to: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "inverted", b"inverted", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "edits", b"edits", "invert", b"invert", "inverted", b"inverted", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "deliver_to", b"deliver_to", "edits", b"edits", "invert", b"invert", "inverted", b"inverted", "stitch", b"stitch", "style", b"style", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,11 +261,16 @@ class PreviewVideoRequest(_message.Message):
     INVERT_FIELD_NUMBER: _builtins.int
     STYLE_FIELD_NUMBER: _builtins.int
     INVERTED_FIELD_NUMBER: _builtins.int
+    DELIVER_TO_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     frame_count: _builtins.int
     """Frames to show, 0 for 3."""
+    deliver_to: _builtins.str
+    """Where the sheet is sent, as in EditVideoRequest."""
     @_builtins.property
-    def video(self) -> _media_pb2.ArtifactRef: ...
+    def video(self) -> _media_pb2.ArtifactRef:
+        """As in EditVideoRequest."""
+
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Variant]:
         """At least one; with a style, a variant may be without edits."""
@@ -285,10 +298,11 @@ class PreviewVideoRequest(_message.Message):
         invert: _inverter_pb2.InvertOptions | None = ...,
         style: _media_pb2.TextStyle | None = ...,
         inverted: Global___InvertedVideo | None = ...,
+        deliver_to: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "invert", b"invert", "inverted", b"inverted", "style", b"style", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "frame_count", b"frame_count", "invert", b"invert", "inverted", b"inverted", "style", b"style", "variants", b"variants", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align", b"align", "bundle", b"bundle", "deliver_to", b"deliver_to", "frame_count", b"frame_count", "invert", b"invert", "inverted", b"inverted", "style", b"style", "variants", b"variants", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -491,3 +505,52 @@ class EditInfo(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EditInfo: _TypeAlias = EditInfo  # noqa: Y015
+
+@_typing.final
+class EraseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_FIELD_NUMBER: _builtins.int
+    KEEP_SOURCE_FIELD_NUMBER: _builtins.int
+    keep_source: _builtins.bool
+    """Leave the video itself, remove only what was made of it."""
+    @_builtins.property
+    def video(self) -> _media_pb2.ArtifactRef:
+        """The source. Its digest says what was made of it; its address may be left out where the source is not in the store."""
+
+    def __init__(
+        self,
+        *,
+        video: _media_pb2.ArtifactRef | None = ...,
+        keep_source: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_source", b"keep_source", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseRequest: _TypeAlias = EraseRequest  # noqa: Y015
+
+@_typing.final
+class EraseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    objects: _builtins.int
+    """Objects removed."""
+    bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        objects: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "objects", b"objects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseResponse: _TypeAlias = EraseResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class EditorServiceStub:
                 request_serializer=seamline_dot_v1_dot_editor__pb2.ListEditsRequest.SerializeToString,
                 response_deserializer=seamline_dot_v1_dot_editor__pb2.ListEditsResponse.FromString,
                 _registered_method=True)
+        self.Erase = channel.unary_unary(
+                '/seamline.v1.EditorService/Erase',
+                request_serializer=seamline_dot_v1_dot_editor__pb2.EraseRequest.SerializeToString,
+                response_deserializer=seamline_dot_v1_dot_editor__pb2.EraseResponse.FromString,
+                _registered_method=True)
 
 
 class EditorServiceServicer:
@@ -83,6 +88,16 @@ class EditorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Erase(self, request, context):
+        """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store. Cancel
+        calls that still work on it first: what they write later stays. A repeated call finds nothing to remove and succeeds.
+
+        INVALID_ARGUMENT: the digest is missing or malformed, or the address lies outside the store.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EditorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +115,11 @@ def add_EditorServiceServicer_to_server(servicer, server):
                     servicer.ListEdits,
                     request_deserializer=seamline_dot_v1_dot_editor__pb2.ListEditsRequest.FromString,
                     response_serializer=seamline_dot_v1_dot_editor__pb2.ListEditsResponse.SerializeToString,
+            ),
+            'Erase': grpc.unary_unary_rpc_method_handler(
+                    servicer.Erase,
+                    request_deserializer=seamline_dot_v1_dot_editor__pb2.EraseRequest.FromString,
+                    response_serializer=seamline_dot_v1_dot_editor__pb2.EraseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +204,33 @@ class EditorService:
             '/seamline.v1.EditorService/ListEdits',
             seamline_dot_v1_dot_editor__pb2.ListEditsRequest.SerializeToString,
             seamline_dot_v1_dot_editor__pb2.ListEditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Erase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/seamline.v1.EditorService/Erase',
+            seamline_dot_v1_dot_editor__pb2.EraseRequest.SerializeToString,
+            seamline_dot_v1_dot_editor__pb2.EraseResponse.FromString,
             options,
             channel_credentials,
             insecure,

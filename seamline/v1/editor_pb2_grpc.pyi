@@ -47,6 +47,12 @@ class EditorServiceStub:
     """
     ListEdits: _grpc.UnaryUnaryMultiCallable[_editor_pb2.ListEditsRequest, _editor_pb2.ListEditsResponse]
     """What a bundle can do. NOT_FOUND: no such bundle."""
+    Erase: _grpc.UnaryUnaryMultiCallable[_editor_pb2.EraseRequest, _editor_pb2.EraseResponse]
+    """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store. Cancel
+    calls that still work on it first: what they write later stays. A repeated call finds nothing to remove and succeeds.
+
+    INVALID_ARGUMENT: the digest is missing or malformed, or the address lies outside the store.
+    """
 
 @_typing.type_check_only
 class EditorServiceAsyncStub(EditorServiceStub):
@@ -67,6 +73,12 @@ class EditorServiceAsyncStub(EditorServiceStub):
     """
     ListEdits: _aio.UnaryUnaryMultiCallable[_editor_pb2.ListEditsRequest, _editor_pb2.ListEditsResponse]  # type: ignore[assignment]
     """What a bundle can do. NOT_FOUND: no such bundle."""
+    Erase: _aio.UnaryUnaryMultiCallable[_editor_pb2.EraseRequest, _editor_pb2.EraseResponse]  # type: ignore[assignment]
+    """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store. Cancel
+    calls that still work on it first: what they write later stays. A repeated call finds nothing to remove and succeeds.
+
+    INVALID_ARGUMENT: the digest is missing or malformed, or the address lies outside the store.
+    """
 
 class EditorServiceServicer(metaclass=_abc_1.ABCMeta):
     """The one call that a product backend makes."""
@@ -102,5 +114,17 @@ class EditorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_editor_pb2.ListEditsResponse, _abc.Awaitable[_editor_pb2.ListEditsResponse]]:
         """What a bundle can do. NOT_FOUND: no such bundle."""
+
+    @_abc_1.abstractmethod
+    def Erase(
+        self,
+        request: _editor_pb2.EraseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_editor_pb2.EraseResponse, _abc.Awaitable[_editor_pb2.EraseResponse]]:
+        """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store. Cancel
+        calls that still work on it first: what they write later stays. A repeated call finds nothing to remove and succeeds.
+
+        INVALID_ARGUMENT: the digest is missing or malformed, or the address lies outside the store.
+        """
 
 def add_EditorServiceServicer_to_server(servicer: EditorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
