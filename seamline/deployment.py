@@ -51,25 +51,27 @@ _LIBC = ctypes.CDLL(None)
 class Service:
     """One running child process."""
 
-    name: str
+    stage: str
+    """What it is a replica of: one of STAGES, or "editor"."""
     process: subprocess.Popen[bytes]
+    host: str
     port: int
     metrics_port: int
 
     @property
     def endpoint(self) -> str:
         """Where it serves gRPC."""
-        return f"{_LOOPBACK}:{self.port}"
+        return f"{self.host}:{self.port}"
 
 
 class Deployment:
-    """Runs the five services on loopback, on free ports, until `stop`.
+    """Runs the five services on loopback, on free ports, until `stop`; of the stages, as many replicas as wanted.
 
     On Linux they end with the thread that started them, even if that is killed: start them from the main
     thread, or from one that lives as long as they should.
 
     Attributes:
-        services: the running ones, by name.
+        services: the running ones, by name: that of the stage, with "-2", "-3", … for further replicas.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Deployment:
         *,
         store: str,
         environment: Mapping[str, str] | None = None,
+        replicas: Mapping[str, int] | None = None,
         start_seconds: float = 120.0,
     ) -> None:
         """Prepares; nothing runs before `start`.
@@ -85,12 +88,15 @@ class Deployment:
         Args:
             directory: for the services' log files and port files; made if it is missing.
             store: URL of the object store that all of them share.
-            environment: SEAMLINE_* settings beside store and ports; they win over this process's own.
+            environment: SEAMLINE_* settings beside store and ports; they win over this process's own, and over the
+                stages' endpoints as the editor is told them.
+            replicas: how many of a stage to start, by stage; one of each that is not named.
             start_seconds: how long a service may take until it listens.
         """
         self.services: dict[str, Service] = {}
         self._directory = directory
-        self._environment = {"SEAMLINE_STORE": store, "SEAMLINE_HOST": _LOOPBACK, **(environment or {})}
+        self._environment = {"SEAMLINE_STORE": store, **(environment or {})}
+        self._replicas = replicas or {}
         self._start_seconds = start_seconds
 
     def __enter__(self) -> "Deployment":
@@ -109,19 +115,37 @@ class Deployment:
             ServiceUnavailable: one of them ended, or did not listen in time. Its log is named, the others
                 are stopped.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
         starting: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            for name in STAGES:
-                starting[name] = self._spawn(name, {})
-            for name in STAGES:
-                self.services[name] = self._await_listening(name, starting[name])
-            starting["editor"] = self._spawn("editor", self._stage_endpoints())
-            self.services["editor"] = self._await_listening("editor", starting["editor"])
+            for stage in STAGES:
+                for number in range(self._replicas.get(stage, 1)):
+                    name = _name(stage, number)
+                    starting[name] = self._spawn(name, stage)
+            for name, process in starting.items():
+                self.services[name] = self._await_listening(name, _stage(name), process)
+            starting["editor"] = self._spawn("editor", "editor")
+            self.services["editor"] = self._await_listening("editor", "editor", starting["editor"])
         except BaseException:
             _stop(list(starting.values()))
             self.services.clear()
             raise
+
+    def add(self, stage: str, *, host: str = _LOOPBACK, port: int = 0) -> str:
+        """Starts one more replica of a stage, of which the editor learns only by a name that it is told to ask.
+
+        Args:
+            stage: one of STAGES.
+            host, port: where it serves; port 0 takes a free one.
+
+        Returns:
+            Its name.
+
+        Raises:
+            ServiceUnavailable: as `start`.
+        """
+        name = _name(stage, sum(service.stage == stage for service in self.services.values()))
+        self.services[name] = self._start_one(name, stage, host, port)
+        return name
 
     def stop(self) -> None:
         """Lets the services drain, and ends those that do not."""
@@ -159,28 +183,40 @@ class Deployment:
         process.wait()
 
     def restart(self, name: str) -> None:
-        """Starts a service again that has ended, at its old port. Raises ServiceUnavailable as `start`."""
-        port = str(self.services[name].port)
-        links = self._stage_endpoints() if name == "editor" else {}
-        self.services[name] = self._await_listening(name, self._spawn(name, links | {"SEAMLINE_PORT": port}))
+        """Starts a service again that has ended, at its old address. Raises ServiceUnavailable as `start`."""
+        service = self.services[name]
+        self.services[name] = self._start_one(name, service.stage, service.host, service.port)
+
+    def _start_one(self, name: str, stage: str, host: str, port: int) -> Service:
+        process = self._spawn(name, stage, host, port)
+        try:
+            return self._await_listening(name, stage, process, host)
+        except BaseException:
+            _stop([process])
+            raise
 
     def _stage_endpoints(self) -> dict[str, str]:
-        return {f"SEAMLINE_{name.upper()}": self.endpoint(name) for name in STAGES}
+        running = self.services.values()
+        endpoints = {stage: ",".join(s.endpoint for s in running if s.stage == stage) for stage in STAGES}
+        return {f"SEAMLINE_{stage.upper()}": endpoint for stage, endpoint in endpoints.items()}
 
     def _port_file(self, name: str) -> Path:
         return self._directory / f"{name}.ports.json"
 
-    def _spawn(self, name: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str, stage: str, host: str = _LOOPBACK, port: int = 0) -> subprocess.Popen[bytes]:
+        self._directory.mkdir(parents=True, exist_ok=True)
         self._port_file(name).unlink(missing_ok=True)
         own = {
-            "SEAMLINE_PORT": "0",
+            "SEAMLINE_HOST": host,
+            "SEAMLINE_PORT": str(port),
             "SEAMLINE_METRICS_PORT": "0",
             "SEAMLINE_PORT_FILE": str(self._port_file(name)),
         }
+        links = self._stage_endpoints() if stage == "editor" else {}
         with self.log(name).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", f"seamline_{name}"],
-                env={"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **self._environment, **own, **environment},
+                [sys.executable, "-m", f"seamline_{stage}"],
+                env={"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **own, **links, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -189,7 +225,9 @@ class Deployment:
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
 
-    def _await_listening(self, name: str, process: subprocess.Popen[bytes]) -> Service:
+    def _await_listening(
+        self, name: str, stage: str, process: subprocess.Popen[bytes], host: str = _LOOPBACK
+    ) -> Service:
         deadline = time.monotonic() + self._start_seconds
         while (ports := _read_ports(self._port_file(name))) is None:
             if process.poll() is not None:
@@ -200,7 +238,16 @@ class Deployment:
                     service=name,
                 )
             time.sleep(_POLL_SECONDS)
-        return Service(name=name, process=process, port=ports["grpc"], metrics_port=ports["metrics"])
+        return Service(stage=stage, process=process, host=host, port=ports["grpc"], metrics_port=ports["metrics"])
+
+
+def _name(stage: str, number: int) -> str:
+    """The name of the number-th replica of a stage, counted from 0."""
+    return f"{stage}-{number + 1}" if number else stage
+
+
+def _stage(name: str) -> str:
+    return name.partition("-")[0]
 
 
 def _end_with_parent() -> None:

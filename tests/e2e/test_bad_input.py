@@ -104,6 +104,6 @@ def test_is_refused_clearly(system, clip, tmp_path, video, edits, options, kind,
 
 
 def test_every_service_is_well_afterwards(system):
-    for service in system.deployment.services.values():
-        assert service.process.poll() is None, service.name
-        assert asyncio.run(health_of(service.endpoint)) == SERVING, service.name
+    for name, service in system.deployment.services.items():
+        assert service.process.poll() is None, name
+        assert asyncio.run(health_of(service.endpoint)) == SERVING, name
