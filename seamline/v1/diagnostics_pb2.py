@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dseamline/v1/diagnostics.proto\x12\x0bseamline.v1\"!\n\x0f\x44iagnoseRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\"@\n\x10\x44iagnoseResponse\x12,\n\x08services\x18\x01 \x03(\x0b\x32\x1a.seamline.v1.ServiceReport\"\xc3\x01\n\rServiceReport\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12:\n\x08versions\x18\x03 \x03(\x0b\x32(.seamline.v1.ServiceReport.VersionsEntry\x12\"\n\x06\x63hecks\x18\x04 \x03(\x0b\x32\x12.seamline.v1.Check\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"v\n\x05\x43heck\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12*\n\x07outcome\x18\x02 \x01(\x0e\x32\x19.seamline.v1.CheckOutcome\x12\x0f\n\x07\x66inding\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12\x0f\n\x07seconds\x18\x05 \x01(\x01*w\n\x0c\x43heckOutcome\x12\x1d\n\x19\x43HECK_OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HECK_OUTCOME_OK\x10\x01\x12\x19\n\x15\x43HECK_OUTCOME_WARNING\x10\x02\x12\x17\n\x13\x43HECK_OUTCOME_FAULT\x10\x03\x32]\n\x12\x44iagnosticsService\x12G\n\x08\x44iagnose\x12\x1c.seamline.v1.DiagnoseRequest\x1a\x1d.seamline.v1.DiagnoseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dseamline/v1/diagnostics.proto\x12\x0bseamline.v1\"?\n\x0f\x44iagnoseRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12\r\n\x05probe\x18\x02 \x01(\t\x12\r\n\x05\x61lone\x18\x03 \x01(\x08\"@\n\x10\x44iagnoseResponse\x12,\n\x08services\x18\x01 \x03(\x0b\x32\x1a.seamline.v1.ServiceReport\"\xc3\x01\n\rServiceReport\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12:\n\x08versions\x18\x03 \x03(\x0b\x32(.seamline.v1.ServiceReport.VersionsEntry\x12\"\n\x06\x63hecks\x18\x04 \x03(\x0b\x32\x12.seamline.v1.Check\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"v\n\x05\x43heck\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12*\n\x07outcome\x18\x02 \x01(\x0e\x32\x19.seamline.v1.CheckOutcome\x12\x0f\n\x07\x66inding\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12\x0f\n\x07seconds\x18\x05 \x01(\x01*w\n\x0c\x43heckOutcome\x12\x1d\n\x19\x43HECK_OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HECK_OUTCOME_OK\x10\x01\x12\x19\n\x15\x43HECK_OUTCOME_WARNING\x10\x02\x12\x17\n\x13\x43HECK_OUTCOME_FAULT\x10\x03\x32]\n\x12\x44iagnosticsService\x12G\n\x08\x44iagnose\x12\x1c.seamline.v1.DiagnoseRequest\x1a\x1d.seamline.v1.DiagnoseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,18 +33,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVICEREPORT_VERSIONSENTRY']._loaded_options = None
   _globals['_SERVICEREPORT_VERSIONSENTRY']._serialized_options = b'8\001'
-  _globals['_CHECKOUTCOME']._serialized_start=465
-  _globals['_CHECKOUTCOME']._serialized_end=584
+  _globals['_CHECKOUTCOME']._serialized_start=495
+  _globals['_CHECKOUTCOME']._serialized_end=614
   _globals['_DIAGNOSEREQUEST']._serialized_start=46
-  _globals['_DIAGNOSEREQUEST']._serialized_end=79
-  _globals['_DIAGNOSERESPONSE']._serialized_start=81
-  _globals['_DIAGNOSERESPONSE']._serialized_end=145
-  _globals['_SERVICEREPORT']._serialized_start=148
-  _globals['_SERVICEREPORT']._serialized_end=343
-  _globals['_SERVICEREPORT_VERSIONSENTRY']._serialized_start=296
-  _globals['_SERVICEREPORT_VERSIONSENTRY']._serialized_end=343
-  _globals['_CHECK']._serialized_start=345
-  _globals['_CHECK']._serialized_end=463
-  _globals['_DIAGNOSTICSSERVICE']._serialized_start=586
-  _globals['_DIAGNOSTICSSERVICE']._serialized_end=679
+  _globals['_DIAGNOSEREQUEST']._serialized_end=109
+  _globals['_DIAGNOSERESPONSE']._serialized_start=111
+  _globals['_DIAGNOSERESPONSE']._serialized_end=175
+  _globals['_SERVICEREPORT']._serialized_start=178
+  _globals['_SERVICEREPORT']._serialized_end=373
+  _globals['_SERVICEREPORT_VERSIONSENTRY']._serialized_start=326
+  _globals['_SERVICEREPORT_VERSIONSENTRY']._serialized_end=373
+  _globals['_CHECK']._serialized_start=375
+  _globals['_CHECK']._serialized_end=493
+  _globals['_DIAGNOSTICSSERVICE']._serialized_start=616
+  _globals['_DIAGNOSTICSSERVICE']._serialized_end=709
 # @@protoc_insertion_point(module_scope)

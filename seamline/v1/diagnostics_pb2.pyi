@@ -45,16 +45,26 @@ class DiagnoseRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BUNDLE_FIELD_NUMBER: _builtins.int
+    PROBE_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     """The bundle to look for; empty for the default."""
+    probe: _builtins.str
+    """Key, below probes/, of an object that the caller has just put into its store: a service that does not find it has another
+    store than its caller. Empty if there is none.
+    """
+    alone: _builtins.bool
+    """Asks this service alone, not the replicas that it calls."""
     def __init__(
         self,
         *,
         bundle: _builtins.str = ...,
+        probe: _builtins.str = ...,
+        alone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "bundle", b"bundle", "probe", b"probe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
