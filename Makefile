@@ -5,7 +5,7 @@
 # make lint-deploy     build every overlay of deploy/k8s, validate it against Kubernetes' schemas, scan it; needs kubectl
 # make images  the services' images, with docker or buildah (ENGINE=); DEVICE=cuda for GPUs, REGISTRY=host/path/ to push to
 # make images-check    build one image without an engine and start its service; needs root, buildah and debootstrap
-# make protos  regenerate seamline/v1 from protos/
+# make protos  regenerate seamline/v1 and docs/api.md from protos/
 #
 # A machine needs Python 3.11, gcc, node with npm (for buf only) and make. Everything else is installed here.
 
@@ -71,6 +71,7 @@ images-check:
 
 protos: $(STAMPS)/dev
 	$(BIN)/python protos/generate.py
+	$(BIN)/python protos/reference.py
 
 install: $(STAMPS)/install
 

@@ -1,4 +1,4 @@
-"""The figures of an edit, as they are written to JSON and shown on the terminal; docs/api.md lists them."""
+"""The figures of an edit, as they are written to JSON and shown on the terminal; docs/calling.md lists them."""
 
 from collections.abc import Mapping
 from typing import Any

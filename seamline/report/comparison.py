@@ -18,7 +18,7 @@ class Shown:
     video: Path
     """Beside the page, or below it; its report lies beside it as .html."""
     figures: Mapping[str, Any]
-    """As docs/api.md lists them."""
+    """As docs/calling.md lists them."""
     seconds: float | None = None
     """What it took; None for the sum of its call's stages."""
 

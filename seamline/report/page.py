@@ -33,7 +33,7 @@ def write_report(
 
     Args:
         path: the HTML file.
-        figures: of the edit, as docs/api.md lists them.
+        figures: of the edit, as docs/calling.md lists them.
         scores: the content of its score object.
         pairs: frames before and after.
         seam: crops as they are, edited, and as they were blended.

@@ -1,7 +1,9 @@
-"""The generated code says what the protos say."""
+"""The generated code and the generated page say what the protos say."""
 
 import importlib.util
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,16 +12,44 @@ pytest.importorskip("grpc_tools", reason="the compiler comes with the dev extra"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_seamline_v1_is_what_the_protos_generate(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "protos/generate.py")
+def program(name: str) -> Any:
+    """A module of protos/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"protos/{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
-    generator.generate(tmp_path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_seamline_v1_is_what_the_protos_generate(tmp_path: Path) -> None:
+    program("generate").generate(tmp_path)
     fresh = {file.name: file.read_text() for file in (tmp_path / "seamline/v1").iterdir()}
     committed = {file.name: file.read_text() for file in (ROOT / "seamline/v1").glob("*.py*")}
     assert len(fresh) > 20
     assert sorted(fresh) == sorted(committed)
     stale = [name for name, text in fresh.items() if committed[name] != text]
     assert stale == [], "run python protos/generate.py"
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return program("reference").reference()
+
+
+def test_docs_api_is_what_the_protos_say(page: str) -> None:
+    assert (ROOT / "docs/api.md").read_text() == page, "run python protos/reference.py"
+
+
+def test_docs_api_has_every_declaration_and_comment(page: str) -> None:
+    """Against the text of the protos, not against what protoc made of it."""
+    for proto in sorted((ROOT / "protos/seamline/v1").glob("*.proto")):
+        text = proto.read_text()
+        for name in re.findall(r"^(?:message|enum|service) (\w+)", text, re.MULTILINE):
+            assert f"\n### {name}\n" in page
+        for name in re.findall(r"^  rpc (\w+)", text, re.MULTILINE):
+            assert re.search(rf"\n### \w+Service\.{name}\n", page)
+        for name in re.findall(r"^ +[\w.<>, ]+ (\w+) = \d+;", text, re.MULTILINE):
+            assert f"| `{name}` |" in page
+        for line in re.findall(r"^ *// (.+)$", text, re.MULTILINE):
+            assert line.strip() in page, proto.name

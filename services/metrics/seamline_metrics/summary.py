@@ -36,7 +36,7 @@ def summarize(tracks: Mapping[int, Measures], edits: Sequence[EditRequest]) -> d
         edits: what was asked for.
 
     Returns:
-        The content of the score object, as docs/api.md lists it.
+        The content of the score object, as docs/calling.md lists it.
     """
     measures = list(tracks.values())
     parts = [consistency(m.source_identity, m.edited_identity) for m in measures]
