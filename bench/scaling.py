@@ -1,10 +1,10 @@
 """What a second stitcher is worth, and what calls and storage cost beside the work.
 
-    python bench/scaling.py [--video assets/presenter.mp4] [--edit smile=2] [--s3] [--rounds 1]
+    python -m bench.scaling [--video assets/presenter.mp4] [--edit smile=2] [--s3] [--rounds 1]
 
-Three deployments of real processes edit the clip over one store, a directory or (--s3) a real S3 server on loopback. The
-first edits it all, as a user's would: its overhead is whatever of the wall time no step accounts for, and every second
-spent on the object store, also where a step went on meanwhile. Then one and two stitchers, each with one thread and held to a
+Three deployments of real processes edit the clip over one store, a directory or (--s3) a real S3 server here. The
+first edits it all, as a user would: its overhead is the wall time that no step accounts for, and every second spent
+on the object store, also where a step went on meanwhile. Then one and two stitchers, each with one thread and held to a
 core of its own, take turns at stitching what the first inverted. Nothing else should run.
 """
 
