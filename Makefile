@@ -39,7 +39,7 @@ demo: $(STAMPS)/install
 test: $(STAMPS)/dev
 	$(BIN)/python -m pytest
 
-test-cluster: $(STAMPS)/dev
+test-cluster: $(STAMPS)/dev $(STAMPS)/triton
 	$(BIN)/python -m pytest -m cluster
 
 lint: $(STAMPS)/dev $(BUF)
@@ -88,6 +88,11 @@ $(STAMPS)/install: pyproject.toml constraints.txt $(wildcard services/*/pyprojec
 
 $(STAMPS)/dev: $(STAMPS)/install
 	$(PIP) -c constraints.txt -e '.[dev,dlib,fit,onnx,otel,text,training]'
+	touch $@
+
+# A whole Triton for tests, of which only the server is used: what its Python package needs is left out.
+$(STAMPS)/triton: | $(STAMPS)/torch
+	$(PIP) --no-deps --upgrade --target $(VENV)/triton nvidia-pytriton==0.7.0
 	touch $@
 
 $(BIN)/python:
