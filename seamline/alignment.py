@@ -88,6 +88,11 @@ class Alignment:
         return cls(Artifact.open(store, ref, stage="align"))
 
     @property
+    def video(self) -> str:
+        """Digest of the video that it is of."""
+        return self.artifact.recipe.video
+
+    @property
     def sha256(self) -> str:
         """Digest that names it in the recipes of later stages."""
         return self.artifact.ref.sha256

@@ -38,6 +38,11 @@ class Inversion:
         return cls(Artifact.open(store, ref, stage="invert"))
 
     @property
+    def video(self) -> str:
+        """Digest of the video that it is of."""
+        return self.artifact.recipe.video
+
+    @property
     def sha256(self) -> str:
         """Digest that names it in the recipes of later stages."""
         return self.artifact.ref.sha256

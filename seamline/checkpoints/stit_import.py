@@ -144,7 +144,8 @@ def import_run(job: Job, store: Store, bundle: Bundle, run: StitRun, source: Sou
 
 
 def _recipe(stage: str, inputs: dict[str, str], source: Source) -> Recipe:
-    return Recipe(stage=stage, version=VERSION, inputs=inputs, parameters={"imported": "stit", "start": source.start})
+    parameters = {"imported": "stit", "start": source.start}
+    return Recipe(video=inputs["video"], stage=stage, version=VERSION, inputs=inputs, parameters=parameters)
 
 
 def _numbers(run: StitRun, source: Source) -> NDArray[np.int32]:

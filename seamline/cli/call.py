@@ -11,6 +11,7 @@ from seamline.cli.session import Session
 from seamline.client import Client
 from seamline.errors import SeamlineError
 from seamline.storage import Store, put_object
+from seamline.storage.layout import source_key
 from seamline.storage.reference import sha256_of
 from seamline.v1.media_pb2 import ArtifactRef, Progress
 
@@ -50,7 +51,7 @@ async def _call(session: Session, bars: StageBars, start: Start) -> Any:
 def upload(store: Store, path: Path) -> ArtifactRef:
     """Puts a video into the store under its digest, unless it is there."""
     digest = sha256_of(path)
-    key = f"videos/{digest}/source{path.suffix.lower()}"
+    key = source_key(digest, path.suffix)
     if store.exists(key):
         return ArtifactRef(uri=store.uri(key), sha256=digest)
     return put_object(store, key, path)

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from seamline.errors import InvalidInput, NotFound
+from seamline.storage.layout import artifacts_prefix
 from seamline.storage.reference import fetch_object, put_object, read_object, sha256_of
 from seamline.storage.store import Store
 from seamline.v1.media_pb2 import ArtifactRef
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout and the manifest; part of every key."""
 
 
@@ -30,6 +31,8 @@ FORMAT = 1
 class Recipe:
     """All that determines an artifact."""
 
+    video: str
+    """SHA-256 of the source that it is made of, at however many removes; `SHARED` for what serves every video."""
     stage: str
     """The stage that makes it."""
     version: int
@@ -41,13 +44,15 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Where the artifact lies in any store."""
-        return f"artifacts/{self.stage}/{hashlib.sha256(_canonical_json(self.as_json())).hexdigest()}"
+        """Where the artifact lies in any store. Raises InvalidInput if `video` is no digest."""
+        digest = hashlib.sha256(_canonical_json(self.as_json())).hexdigest()
+        return f"{artifacts_prefix(self.video)}{self.stage}/{digest}"
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as JSON values."""
         return {
             "format": FORMAT,
+            "video": self.video,
             "stage": self.stage,
             "version": self.version,
             "inputs": dict(self.inputs),
@@ -64,6 +69,7 @@ class Artifact:
         self.parts: dict[str, dict[str, Any]] = manifest["parts"]
         recipe = manifest["recipe"]
         self.recipe = Recipe(
+            video=recipe["video"],
             stage=recipe["stage"],
             version=recipe["version"],
             inputs=recipe["inputs"],
@@ -82,7 +88,10 @@ class Artifact:
         """
         manifest = _parse_manifest(read_object(store, ref))
         if manifest is None:
-            raise InvalidInput(f"{ref.uri} is not the manifest of an artifact", uri=ref.uri)
+            raise InvalidInput(
+                f"{ref.uri} is not the manifest of an artifact, or of an earlier version's; start again from the video",
+                uri=ref.uri,
+            )
         found = manifest["recipe"]["stage"]
         if found != stage:
             raise InvalidInput(
@@ -219,7 +228,7 @@ def _canonical_json(value: Any) -> bytes:
 
 _SIDECAR = {"sha256": str, "bytes": int, "meta": dict}
 _MANIFEST = {"recipe": dict, "meta": dict, "parts": dict}
-_RECIPE = {"stage": str, "version": int, "inputs": dict, "parameters": dict}
+_RECIPE = {"video": str, "stage": str, "version": int, "inputs": dict, "parameters": dict}
 
 
 def _parse_sidecar(data: bytes) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ def _stitched(system):
     return {
         key: time
         for key, time in system.written().items()
-        if key.startswith("artifacts/stitch/") and "/parts/" in key and "/frames-" in key
+        if key.startswith("artifacts/") and "/stitch/" in key and "/parts/" in key and "/frames-" in key
     }
 
 

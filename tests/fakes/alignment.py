@@ -14,6 +14,8 @@ from seamline.v1.media_pb2 import ArtifactRef
 
 WIDTH, HEIGHT = 96, 80
 RANGES = ((0, 4), (4, 8), (8, 10))
+VIDEO = "0" * 64
+"""The digest of its file, had it one."""
 
 
 def put_alignment(
@@ -41,7 +43,7 @@ def put_alignment(
     quads = np.stack([quad(number) for number in visible])
     size = bundle.resolution
     crops = np.stack([crop(frames[number], place, size) for number, place in zip(visible, quads, strict=True)])
-    writer = ArtifactWriter(store, Recipe(stage="align", version=0, inputs={"video": video}))
+    writer = ArtifactWriter(store, Recipe(video=VIDEO, stage="align", version=0, inputs={"video": video}))
     for stored in ranges:
         writer.put_part(frames_part(stored), encode_frames(frames[slice(*stored)]))
         here = (visible >= stored[0]) & (visible < stored[1])
@@ -84,7 +86,7 @@ def _meta(bundle: Bundle, ranges: Sequence[tuple[int, int]], visible: int) -> di
     count = ranges[-1][1]
     return {
         "video": {
-            "sha256": "0" * 64,
+            "sha256": VIDEO,
             "width": WIDTH,
             "height": HEIGHT,
             "frame_count": count,

@@ -24,6 +24,7 @@ def put_stitched(
     """Writes the edit of one frame range, a union of the alignment's ranges; a strength may be keyframes."""
     aligned = Alignment.open(store, alignment)
     recipe = Recipe(
+        video=aligned.video,
         stage="stitch",
         version=0,
         inputs={"alignment": alignment.sha256},

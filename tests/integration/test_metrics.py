@@ -104,7 +104,7 @@ async def test_a_repeated_call_gives_the_same_scores(score, alignment, stitched)
 async def test_what_does_not_fit_is_refused(score, store, bundle, alignment, stitched):
     other = put_alignment(store, bundle, video="another")
     damaged = ArtifactRef(uri=stitched[0].uri, sha256="0" * 64)
-    missing = ArtifactRef(uri=store.uri("artifacts/stitch/none/manifest"), sha256="0" * 64)
+    missing = ArtifactRef(uri=store.uri("artifacts/none/stitch/none/manifest"), sha256="0" * 64)
     for request, error in (
         ((alignment, stitched[:1]), InvalidInput),
         ((alignment, [*stitched, stitched[1]]), InvalidInput),

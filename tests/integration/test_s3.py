@@ -78,7 +78,7 @@ def test_stores_with_other_prefixes_do_not_see_each_other(swift: Swift, store: S
 
 
 def test_an_artifact_resumes_over_s3(store: Store, tmp_path: Path) -> None:
-    recipe = Recipe(stage="align", version=1, inputs={"video": "0f"})
+    recipe = Recipe(video="0f" * 32, stage="align", version=1, inputs={"video": "0f"})
     first = ArtifactWriter(store, recipe)
     first.put_part("one", b"1", {"n": 1})
     second = ArtifactWriter(store, recipe)

@@ -83,6 +83,7 @@ def align(
         Cancelled: the caller went away.
     """
     recipe = Recipe(
+        video=video.sha256,
         stage="align",
         version=VERSION,
         inputs={"video": video.sha256, "bundle": bundle.digest},

@@ -39,7 +39,7 @@ def mux(
         The reference to the mp4 file.
     """
     aligned = Alignment.open(store, alignment)
-    writer = ArtifactWriter(store, _recipe(video, alignment, stitched))
+    writer = ArtifactWriter(store, _recipe(video, aligned, stitched))
     ref = writer.finished()
     if ref is None:
         edited = [Artifact.open(store, part, "stitch") for part in stitched]
@@ -50,10 +50,10 @@ def mux(
     return Artifact.open(store, ref, "mux").part_ref(EDITED)
 
 
-def _recipe(video: ArtifactRef, alignment: ArtifactRef, stitched: Sequence[ArtifactRef]) -> Recipe:
-    inputs = {"video": video.sha256, "alignment": alignment.sha256}
+def _recipe(video: ArtifactRef, aligned: Alignment, stitched: Sequence[ArtifactRef]) -> Recipe:
+    inputs = {"video": video.sha256, "alignment": aligned.sha256}
     inputs |= {f"stitched{index:05d}": ref.sha256 for index, ref in enumerate(stitched)}
-    return Recipe(stage="mux", version=VERSION, inputs=inputs)
+    return Recipe(video=aligned.video, stage="mux", version=VERSION, inputs=inputs)
 
 
 def _write(

@@ -63,6 +63,7 @@ def invert(store: Store, bundle: Bundle, alignment: ArtifactRef, config: Inversi
     if config.method is Method.HYPERSTYLE:
         hypernetwork_of(bundle)
     recipe = Recipe(
+        video=source.video,
         stage="invert",
         version=VERSION,
         inputs={"alignment": source.sha256, "bundle": bundle.digest},

@@ -117,9 +117,7 @@ def inversion_config(table: Mapping[str, Any], options: InvertOptions) -> Invers
 def _multiplied(passes: int, options: InvertOptions) -> int:
     factor = options.pass_factor if options.HasField("pass_factor") else 1.0
     if not 0 < factor <= MOST_TIMES:
-        raise InvalidInput(
-            f"pass_factor must be above 0, to {MOST_TIMES}, got {factor:g}", field="options.pass_factor"
-        )
+        raise InvalidInput(f"pass_factor must be above 0, to {MOST_TIMES}, got {factor:g}", field="options.pass_factor")
     return ceil(passes * factor)
 
 

@@ -56,6 +56,7 @@ def restyle(
         )
     learned = learn(store, bundle, style, config, job)
     recipe = Recipe(
+        video=source.video,
         stage="invert",
         version=VERSION,
         inputs={"inversion": source.sha256, "style": learned.ref.sha256, "bundle": bundle.digest},

@@ -12,6 +12,7 @@ from seamline.editing.style import Style
 from seamline.job import Job, Step
 from seamline.networks import Generator
 from seamline.storage.artifact import Artifact, ArtifactWriter, Recipe
+from seamline.storage.layout import SHARED
 from seamline.storage.store import Store
 from seamline.tuning import Precision
 from seamline.v1.media_pb2 import ArtifactRef
@@ -61,7 +62,9 @@ def learn(store: Store, bundle: Bundle, style: Style, config: StyleConfig, job: 
     precision = cast(Precision, bundle.defaults["invert"].get("precision", "float32"))
     texts = {"neutral": style.neutral, "target": style.target}
     parameters = {**texts, **asdict(config), "precision": precision}
-    recipe = Recipe(stage="style", version=VERSION, inputs={"bundle": bundle.digest}, parameters=parameters)
+    recipe = Recipe(
+        video=SHARED, stage="style", version=VERSION, inputs={"bundle": bundle.digest}, parameters=parameters
+    )
     writer = ArtifactWriter(store, recipe)
     ref = writer.finished()
     if ref is None:

@@ -62,7 +62,7 @@ def score(store: Store, bundle: Bundle, alignment: ArtifactRef, stitched: Sequen
     aligned = Alignment.open(store, alignment)
     parts = [Artifact.open(store, ref, "stitch") for ref in stitched]
     _check_ranges(aligned, parts)
-    writer = ArtifactWriter(store, _recipe(bundle, alignment, stitched))
+    writer = ArtifactWriter(store, _recipe(bundle, aligned, stitched))
     ref = writer.finished()
     if ref is None:
         ref = _write_scores(writer, bundle, aligned, parts, job)
@@ -70,10 +70,10 @@ def score(store: Store, bundle: Bundle, alignment: ArtifactRef, stitched: Sequen
     return Scores(ref=artifact.part_ref(SCORES), values=json.loads(artifact.read_part(SCORES)))
 
 
-def _recipe(bundle: Bundle, alignment: ArtifactRef, stitched: Sequence[ArtifactRef]) -> Recipe:
-    inputs = {"alignment": alignment.sha256, "bundle": bundle.digest}
+def _recipe(bundle: Bundle, aligned: Alignment, stitched: Sequence[ArtifactRef]) -> Recipe:
+    inputs = {"alignment": aligned.sha256, "bundle": bundle.digest}
     inputs |= {f"stitched{index:05d}": ref.sha256 for index, ref in enumerate(stitched)}
-    return Recipe(stage="score", version=VERSION, inputs=inputs)
+    return Recipe(video=aligned.video, stage="score", version=VERSION, inputs=inputs)
 
 
 def _write_scores(

@@ -96,6 +96,7 @@ def preview(
     check_size(len(variants), frame_count)
     aligned, inverted = opened(store, bundle, alignment, inversion)
     recipe = Recipe(
+        video=aligned.video,
         stage="preview",
         version=VERSION,
         inputs={"alignment": aligned.sha256, "inversion": inverted.sha256, "bundle": bundle.digest},
@@ -137,9 +138,7 @@ def _chosen(aligned: Alignment, frame_count: int) -> list[_Face]:
 class _Preview:
     """Draws faces of one video."""
 
-    def __init__(
-        self, bundle: Bundle, aligned: Alignment, inverted: Inversion, job: Job, algorithm: Algorithm
-    ) -> None:
+    def __init__(self, bundle: Bundle, aligned: Alignment, inverted: Inversion, job: Job, algorithm: Algorithm) -> None:
         self._bundle, self._aligned, self._inverted, self._job = bundle, aligned, inverted, job
         self._algorithm = algorithm
 

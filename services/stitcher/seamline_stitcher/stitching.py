@@ -82,6 +82,7 @@ def stitch_range(
     aligned, inverted = opened(store, bundle, alignment, inversion)
     plan.check(aligned, inverted)
     recipe = Recipe(
+        video=aligned.video,
         stage="stitch",
         version=VERSION,
         inputs={"alignment": aligned.sha256, "inversion": inverted.sha256, "bundle": bundle.digest},

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from seamline.errors import DigestMismatch, InvalidInput, NotFound, StoreUnavailable
 from seamline.storage import Artifact, ArtifactWriter, Recipe, Store, open_store, put_object
+from seamline.storage.layout import SHARED
 from seamline.v1.media_pb2 import ArtifactRef
 from tests.fakes.stores import CorruptingStore, FailOnceStore, PassingStore, PausingStore
 
-RECIPE = Recipe(stage="align", version=1, inputs={"video": "ab" * 32}, parameters={"sigma": 3.0, "name": "é"})
+VIDEO = "ab" * 32
+RECIPE = Recipe(video=VIDEO, stage="align", version=1, inputs={"video": VIDEO}, parameters={"sigma": 3.0, "name": "é"})
 PARTS = {f"frames-{number:06d}": bytes([number]) * 500 for number in range(4)}
 META = {"ranges": [[0, 32], [32, 40]], "size": 256}
 
@@ -180,15 +182,22 @@ JSON = PLAIN | st.lists(PLAIN, max_size=2) | st.dictionaries(NAMES, PLAIN, max_s
 @given(st.dictionaries(NAMES, JSON, max_size=3))
 def test_the_key_depends_on_the_values_and_not_on_their_order(parameters: dict[str, object]) -> None:
     def recipe(values: dict[str, object]) -> Recipe:
-        return Recipe(stage="s", version=1, inputs={}, parameters=values)
+        return Recipe(video=SHARED, stage="s", version=1, inputs={}, parameters=values)
 
     assert recipe(parameters).key == recipe(dict(reversed(parameters.items()))).key
     assert recipe(parameters).key != recipe({**parameters, "one more": 1}).key
 
 
 def test_everything_in_a_recipe_moves_its_key() -> None:
-    base = {"stage": "align", "version": 1, "inputs": {"video": "a"}, "parameters": {"sigma": 1.0}}
-    changes = [{}, {"stage": "invert"}, {"version": 2}, {"inputs": {"video": "b"}}, {"parameters": {"sigma": 2.0}}]
+    base = {"video": VIDEO, "stage": "align", "version": 1, "inputs": {"video": "a"}, "parameters": {"sigma": 1.0}}
+    changes = [
+        {},
+        {"video": SHARED},
+        {"stage": "invert"},
+        {"version": 2},
+        {"inputs": {"video": "b"}},
+        {"parameters": {"sigma": 2.0}},
+    ]
     assert len({Recipe(**{**base, **change}).key for change in changes}) == len(changes)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="Out of range float"):
-        _ = Recipe(stage="align", version=1, inputs={}, parameters={"sigma": float("nan")}).key
+        _ = Recipe(video=VIDEO, stage="align", version=1, inputs={}, parameters={"sigma": float("nan")}).key

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from seamline.errors import InvalidInput
 from seamline.storage.keys import check_key, check_prefix
 
-GOOD = ["a", "videos/0f/source.mp4", "artifacts/align/ab-c_d.e", "ä/日本", "a b/c"]
+GOOD = ["a", "videos/0f/source.mp4", "artifacts/0f/align/ab-c_d.e", "ä/日本", "a b/c"]
 BAD = [
     "", "/", "/etc/passwd", "a/", "a//b", ".", "..", "../a", "a/../b", "a/..", "./a", ".hidden", "a/.b", "a\\b",
     "a\0b", "a\nb", "a" * 901, "ä" * 451,
