@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
+from seamline.contact_sheet import contact_sheet
 from seamline.editing.edit import EditedCodes, PlannedEdit, apply
 from seamline.errors import InvalidInput
 from seamline.inversion import Inversion
@@ -21,7 +22,6 @@ from seamline.storage.store import Store
 from seamline.tuning import Algorithm, compute, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.plan import opened
-from seamline_stitcher.sheet import contact_sheet
 
 VERSION = 1
 FRAMES = 3

@@ -17,10 +17,10 @@ from seamline_inverter.pivotal_tuning import TuningConfig
 from seamline_inverter.restyle import restyle
 from seamline_inverter.style_adaptation import StyleConfig
 from seamline_stitcher.preview import Sheet, Variant, check_size, preview
-from seamline_stitcher.sheet import CELL, GAP, contact_sheet
 
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
+from seamline.contact_sheet import CELL, GAP, contact_sheet
 from seamline.editing.edit import PlannedEdit
 from seamline.editing.style import Style
 from seamline.errors import InvalidInput, Precondition
