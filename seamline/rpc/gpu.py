@@ -1,7 +1,7 @@
 """Metrics of the GPU that a service computes on, read when Prometheus asks.
 
-torch knows the memory. How busy the device is, only the driver's management library (NVML) knows; its C interface is
-called directly, since two functions are no reason for a dependency.
+torch knows the memory. How busy the device is, and which driver runs it, only the driver's management library (NVML)
+knows; its C interface is called directly, since so few functions are no reason for a dependency.
 """
 
 import ctypes
@@ -88,3 +88,13 @@ def utilisation(uuid: str) -> float | None:
         ):
             return rates.gpu / 100
     return None
+
+
+def driver_version() -> str:
+    """The version of NVIDIA's driver; empty without one."""
+    with suppress(OSError, AttributeError):
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+        version = ctypes.create_string_buffer(96)
+        if nvml.nvmlInit_v2() == 0 and nvml.nvmlSystemGetDriverVersion(version, len(version)) == 0:
+            return version.value.decode(errors="replace")
+    return ""

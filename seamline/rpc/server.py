@@ -28,6 +28,9 @@ from seamline.errors import InvalidInput, SeamlineError
 from seamline.rpc import gpu, logs, metrics, steps, tracing
 from seamline.rpc.calls import CallInterceptor
 from seamline.rpc.config import ServerConfig
+from seamline.rpc.diagnostics import SERVICE as DIAGNOSTICS
+from seamline.rpc.diagnostics import DiagnosticsServicer, Elsewhere
+from seamline.v1.diagnostics_pb2_grpc import add_DiagnosticsServiceServicer_to_server
 
 logger = logging.getLogger(__name__)
 
@@ -42,48 +45,65 @@ class Bound(NamedTuple):
 
     grpc: int
     metrics: int
+    health: int | None = None
 
 
 Register = Callable[[grpc.aio.Server], None]
 
 
 @asynccontextmanager
-async def started(config: ServerConfig, register: Register, service_full_name: str) -> AsyncIterator[Bound]:
+async def started(
+    config: ServerConfig, register: Register, service_full_name: str, elsewhere: Elsewhere | None = None
+) -> AsyncIterator[Bound]:
     """A service that is up inside the block and drained after it.
 
     Args:
         config: its settings.
         register: adds its servicer to the server.
         service_full_name: its name in the contract, for instance "seamline.v1.AlignerService".
+        elsewhere: asks the replicas that it calls for their diagnosis; None if it calls none.
 
     Raises:
-        InvalidInput: a port is taken or the address is not this machine's.
+        InvalidInput: a port is taken, the address is not this machine's, or a file of TLS is missing or wrong.
     """
     calls = CallInterceptor()
     server = grpc.aio.server(interceptors=[calls], options=_options(config))
     register(server)
+    diagnostics = DiagnosticsServicer(_short_name(service_full_name), config, elsewhere)
+    add_DiagnosticsServiceServicer_to_server(diagnostics, server)
     healthy = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    names = (service_full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    names = (service_full_name, DIAGNOSTICS, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    _declare(service_full_name)
-    port = _bind(server, config)
+    steps.declare(service_full_name)
+    for each in (service_full_name, DIAGNOSTICS):
+        _declare(each)
+    port = _bind(server, f"{config.host}:{config.port}", "SEAMLINE_PORT", config.tls.server_credentials())
+    probed = grpc.aio.server(options=_options(config))
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, probed)
+    health_port = config.health_port
+    if health_port is not None:
+        health_port = _bind(probed, f"{config.host}:{health_port}", "SEAMLINE_HEALTH_PORT", None)
     scraped, scraper = _serve_metrics(config)
     try:
         await server.start()
+        await probed.start()
         await healthy.set(service_full_name, health_pb2.HealthCheckResponse.SERVING)
-        yield Bound(port, scraped.server_port)
+        yield Bound(port, scraped.server_port, health_port)
         await healthy.enter_graceful_shutdown()
         calls.draining.set()
         await _drain(server, calls, config.drain_seconds)
     finally:
         await server.stop(None)
+        await probed.stop(None)
         scraped.shutdown()
         scraped.server_close()
         scraper.join()
 
 
-async def serve(name: str, config: ServerConfig, register: Register, service_full_name: str) -> None:
+async def serve(
+    name: str, config: ServerConfig, register: Register, service_full_name: str, elsewhere: Elsewhere | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends the process at once."""
     logs.configure(name, config.log_level)
     disable_created_metrics()
@@ -100,7 +120,7 @@ async def serve(name: str, config: ServerConfig, register: Register, service_ful
         stop.set()
 
     try:
-        async with started(config, register, service_full_name) as bound:
+        async with started(config, register, service_full_name, elsewhere) as bound:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, on_signal)
             _write_ports(config, bound)
@@ -111,14 +131,21 @@ async def serve(name: str, config: ServerConfig, register: Register, service_ful
     logger.info("stopped")
 
 
-def run(name: str, config: ServerConfig, register: Register, service_full_name: str) -> NoReturn:
+def run(
+    name: str, config: ServerConfig, register: Register, service_full_name: str, elsewhere: Elsewhere | None = None
+) -> NoReturn:
     """`serve` as the whole life of a process: exit status 0 after a drain, 1 if it cannot start."""
     try:
-        asyncio.run(serve(name, config, register, service_full_name))
+        asyncio.run(serve(name, config, register, service_full_name, elsewhere))
     except SeamlineError as error:
         logger.error(str(error))
         sys.exit(1)
     sys.exit(0)
+
+
+def _short_name(service_full_name: str) -> str:
+    """The name of its package and its pods: "aligner" of "seamline.v1.AlignerService"."""
+    return service_full_name.rpartition(".")[2].removesuffix("Service").lower()
 
 
 def _options(config: ServerConfig) -> list[tuple[str, int]]:
@@ -136,13 +163,13 @@ def _options(config: ServerConfig) -> list[tuple[str, int]]:
     return options
 
 
-def _bind(server: grpc.aio.Server, config: ServerConfig) -> int:
+def _bind(server: grpc.aio.Server, address: str, variable: str, credentials: grpc.ServerCredentials | None) -> int:
     try:
-        return server.add_insecure_port(f"{config.host}:{config.port}")
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise InvalidInput(
-            f"cannot listen on {config.host}:{config.port} ({error}); set SEAMLINE_HOST and SEAMLINE_PORT"
-        ) from error
+        raise InvalidInput(f"cannot listen on {address} ({error}); set SEAMLINE_HOST and {variable}") from error
 
 
 def _serve_metrics(config: ServerConfig) -> tuple[WSGIServer, Thread]:
@@ -156,8 +183,7 @@ def _serve_metrics(config: ServerConfig) -> tuple[WSGIServer, Thread]:
 
 
 def _declare(service_full_name: str) -> None:
-    """Starts the counters of each stage and method at 0, so that a rate sees the first failure."""
-    steps.declare(service_full_name)
+    """Starts the counters of each method at 0, so that a rate sees the first failure."""
     for method in descriptor_pool.Default().FindServiceByName(service_full_name).methods:
         kind = "server_stream" if method.server_streaming else "unary"
         for counter in (metrics.STARTED, metrics.RECEIVED, metrics.SENT, metrics.HANDLING):
