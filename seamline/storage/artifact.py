@@ -138,15 +138,15 @@ class ArtifactWriter:
 
     def finished(self) -> ArtifactRef | None:
         """The artifact if it exists whole, with all its parts; otherwise None."""
-        present = set(self._store.list(f"{self._recipe.key}/parts/"))
-        for key in self._store.list(f"{self._recipe.key}/manifests/"):
-            data = self._store.get(key)
+        present = {entry.key for entry in self._store.list(f"{self._recipe.key}/parts/")}
+        for entry in self._store.list(f"{self._recipe.key}/manifests/"):
+            data = self._store.get(entry.key)
             manifest = _parse_manifest(data)
             # Buckets have expiry rules: a part can be gone before its manifest. Then it is made again.
             if manifest is not None and all(
                 _part_key(self._recipe, name, part["sha256"]) in present for name, part in manifest["parts"].items()
             ):
-                return ArtifactRef(uri=self._store.uri(key), sha256=sha256_of(data))
+                return ArtifactRef(uri=self._store.uri(entry.key), sha256=sha256_of(data))
         return None
 
     def has_part(self, name: str) -> bool:
@@ -192,7 +192,7 @@ class ArtifactWriter:
 
     def _all_done(self) -> list[str]:
         stored = self._store.list(f"{self._recipe.key}/sidecars/")
-        names = {key.rpartition("/")[2].removesuffix(".json") for key in stored} | self._sidecars.keys()
+        names = {entry.key.rpartition("/")[2].removesuffix(".json") for entry in stored} | self._sidecars.keys()
         return sorted(name for name in names if self.has_part(name))
 
     def _done(self, name: str) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+UNFINISHED = ".unfinished"
+"""How the names of files end that are still being written, or whose writer died."""
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
@@ -24,7 +27,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """`atomic_write` for what writes to a name: the file that the block makes there takes the place of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.unfinished")
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{UNFINISHED}")
     try:
         yield unfinished
         with unfinished.open("rb+") as file:

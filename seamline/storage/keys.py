@@ -24,6 +24,11 @@ def check_key(key: str) -> str:
     return key
 
 
+def is_key(text: str) -> bool:
+    """Whether `check_key` would take it: what others put into a store may be named otherwise."""
+    return not _what_is_wrong(text)
+
+
 def check_prefix(prefix: str) -> str:
     """Returns `prefix` if it may begin a key: empty, or a key, or a key and a slash."""
     if prefix:

@@ -1,14 +1,17 @@
 """The store in a local directory: for a laptop, a test, or one machine with a disk."""
 
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from seamline.errors import InvalidInput, NotFound, StoreUnavailable
-from seamline.storage.atomic import atomic_write
-from seamline.storage.keys import check_key, check_prefix
+from seamline.storage.atomic import UNFINISHED, atomic_write
+from seamline.storage.entry import Entry
+from seamline.storage.keys import check_key, check_prefix, is_key
 
 
 class LocalStore:
@@ -48,16 +51,36 @@ class LocalStore:
         with self._failures_named(key):
             return self._path(key).is_file()
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str) -> Iterator[Entry]:
         # The last segment of a prefix may be half a name, so the walk starts at the directory above it.
         above = check_prefix(prefix).rpartition("/")[0]
         with self._failures_named(prefix):
-            keys = [
-                path.relative_to(self.root).as_posix()
-                for path in (self.root / above).rglob("*")
-                if not path.name.startswith(".") and path.is_file()
+            entries = [
+                Entry(key=key, size=found.st_size, modified=_time_of(found))
+                for path, found in self._files(above)
+                if is_key(key := path.relative_to(self.root).as_posix()) and key.startswith(prefix)
             ]
-        yield from sorted(key for key in keys if key.startswith(prefix))
+        yield from sorted(entries, key=lambda entry: entry.key)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with self._failures_named(key):
+                path = self._path(key)
+                with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                    path.unlink()
+                    self._prune(path.parent)
+
+    def discard(self, prefix: str, before: datetime | None = None) -> int:
+        with self._failures_named(prefix):
+            unfinished = [
+                path
+                for path, found in self._files(check_prefix(prefix))
+                if path.name.endswith(UNFINISHED) and (before is None or _time_of(found) < before)
+            ]
+            for path in unfinished:
+                path.unlink(missing_ok=True)
+                self._prune(path.parent)
+        return len(unfinished)
 
     def uri(self, key: str) -> str:
         return self._path(key).as_uri()
@@ -74,6 +97,21 @@ class LocalStore:
                 store=self.root.as_uri(),
             )
         return check_key(path.removeprefix(base))
+
+    def _files(self, below: str) -> Iterator[tuple[Path, os.stat_result]]:
+        """The files below a directory, unfinished ones too; those that vanish meanwhile are left out."""
+        for directory, inner, names in os.walk(self.root / below, onerror=_raise_unless_missing):
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            for path in (Path(directory, name) for name in names):
+                with suppress(FileNotFoundError):
+                    yield path, path.stat()
+
+    def _prune(self, directory: Path) -> None:
+        """Removes directories that have become empty, as their names say what was there; those at the top stay."""
+        with suppress(OSError):  # not empty, or gone
+            while self.root not in (directory, directory.parent):
+                directory.rmdir()
+                directory = directory.parent
 
     def _path(self, key: str) -> Path:
         path = self.root / check_key(key)
@@ -94,3 +132,12 @@ class LocalStore:
                 "permissions and free space",
                 **where,
             ) from error
+
+
+def _time_of(found: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(found.st_mtime, UTC)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

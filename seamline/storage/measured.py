@@ -1,17 +1,19 @@
 """A store whose operations are measured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seamline.errors import NotFound, StoreUnavailable
 from seamline.rpc.metrics import STORE_BYTES, STORE_FAILURES, STORE_SECONDS
+from seamline.storage.entry import Entry
 
 if TYPE_CHECKING:
     from seamline.storage.store import Store
 
-_OPERATIONS = ("put", "get", "exists", "list")
+_OPERATIONS = ("put", "get", "exists", "list", "delete", "discard")
 _ERRORS = ("unavailable", "not_found", "other")
 
 for _operation in _OPERATIONS:
@@ -53,9 +55,17 @@ class MeasuredStore:
         with _measured("exists"):
             return self._store.exists(key)
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str) -> Iterator[Entry]:
         with _measured("list"):  # with what its reader does in between
             yield from self._store.list(prefix)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        with _measured("delete"):
+            self._store.delete(keys)
+
+    def discard(self, prefix: str, before: datetime | None = None) -> int:
+        with _measured("discard"):
+            return self._store.discard(prefix, before)
 
     def uri(self, key: str) -> str:
         return self._store.uri(key)

@@ -2,26 +2,39 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 from minio import Minio
+from minio.deleteobjects import DeleteError, DeleteObject
 from minio.error import MinioException, S3Error
 
 from seamline.errors import InvalidInput, NotFound, StoreUnavailable
 from seamline.storage.atomic import atomic_write
-from seamline.storage.keys import check_key, check_prefix
+from seamline.storage.entry import Entry
+from seamline.storage.keys import check_key, check_prefix, is_key
 
 CHUNK_BYTES = 1 << 20
 PART_BYTES = 5 << 20
 """Larger objects go up in parts of this size, the smallest that S3 allows."""
 RESUMES = 4
 """How often a download that breaks off is taken up again where it broke."""
+CONNECT_SECONDS = 30.0
+"""Until a request is sent, this limits it, and that for all of its body at once. So it must let a whole part through
+on a slow line: 30 s for 5 MiB is 1.4 Mbit/s."""
+ANSWER_SECONDS = 60.0
+"""Longest silence while an answer is waited for or read."""
+RETRIES = 5
+"""How often a request is repeated that was not answered, or with a fault of the server's."""
+BACKOFF_SECONDS = 0.2
+"""Doubled with every retry after the first: a server that is away for six seconds is waited for."""
 
+_MISSING = {"NoSuchKey", "NoSuchObject"}
 _REFUSED = {
     "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch",
     "AuthorizationHeaderMalformed", "RequestTimeTooSkewed",
@@ -86,11 +99,33 @@ class S3Store:
             return False
         return True
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str) -> Iterator[Entry]:
         start = self._prefix + check_prefix(prefix)
         with self._failures_named(prefix):
-            for entry in self._client.list_objects(self._bucket, prefix=start, recursive=True):
-                yield str(entry.object_name).removeprefix(self._prefix)
+            for found in self._client.list_objects(self._bucket, prefix=start, recursive=True):
+                key = str(found.object_name).removeprefix(self._prefix)
+                if is_key(key) and found.last_modified is not None:
+                    yield Entry(key=key, size=found.size or 0, modified=found.last_modified)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        doomed = [DeleteObject(self._name(key)) for key in keys]
+        with self._failures_named(""):
+            for error in self._client.remove_objects(self._bucket, doomed):
+                self._raise_refused(error)
+
+    def discard(self, prefix: str, before: datetime | None = None) -> int:
+        start, marker, count = self._prefix + check_prefix(prefix), None, 0
+        with self._failures_named(prefix):
+            while True:
+                # The client has these two for its own use only.
+                page = self._client._list_multipart_uploads(self._bucket, prefix=start, key_marker=marker)  # pyright: ignore[reportPrivateUsage]
+                for upload in page.uploads:
+                    began = upload.initiated_time
+                    if before is None or (began is not None and began < before):
+                        count += self._abort(upload.object_name, upload.upload_id or "")
+                marker = page.next_key_marker
+                if not page.is_truncated or not marker:
+                    return count
 
     def uri(self, key: str) -> str:
         return f"s3://{self._bucket}/{self._name(key)}"
@@ -105,6 +140,29 @@ class S3Store:
                 store=base,
             )
         return check_key(uri.removeprefix(base))
+
+    def _abort(self, name: str, upload: str) -> bool:
+        """Whether the upload was there to be ended."""
+        try:
+            self._client._abort_multipart_upload(self._bucket, name, upload)  # pyright: ignore[reportPrivateUsage]
+        except S3Error as error:
+            if error.code == "NoSuchUpload":  # its writer has finished it, or given up, in this moment
+                return False
+            raise
+        return True
+
+    def _raise_refused(self, error: DeleteError) -> None:
+        """Raises what kept one of several objects from being deleted."""
+        name = error.name or ""
+        if error.code in _MISSING:
+            return
+        raise StoreUnavailable(
+            f"bucket {self._bucket!r} at {self._endpoint} does not delete {name!r} ({error.code} {error.message}); "
+            "check that its policy allows the credentials to, and that no lock keeps the object",
+            endpoint=self._endpoint,
+            bucket=self._bucket,
+            key=name,
+        )
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)
@@ -137,6 +195,14 @@ class S3Store:
         same: dict[str, str | list[str] | tuple[str]] = {"If-Match": etag} if etag else {}
         response = self._client.get_object(self._bucket, name, offset=offset, request_headers=same)
         try:
+            if offset and response.status != 206:
+                raise StoreUnavailable(
+                    f"bucket {self._bucket!r} at {self._endpoint} broke off {name!r} at byte {offset} and does not "
+                    "serve the rest alone: make what stands in between keep Range headers",
+                    endpoint=self._endpoint,
+                    bucket=self._bucket,
+                    key=name,
+                )
             yield response
         finally:
             response.close()
@@ -150,7 +216,7 @@ class S3Store:
             yield
         except S3Error as error:
             code = error.code or ""
-            if code in ("NoSuchKey", "NoSuchObject"):
+            if code in _MISSING:
                 raise NotFound(f"there is no object {where['key']!r} in {place}", **where) from error
             if code == "NoSuchBucket":
                 raise NotFound(
@@ -170,16 +236,18 @@ class S3Store:
 
 
 def http_pool() -> urllib3.PoolManager:
-    """Connections that give up: after 60 s without an answer, and after five tries 0.2, 0.4, ... s apart.
-
-    Until a request is sent, the time to connect limits it, and that for all of the body at once. So it must
-    let a whole part through on a slow line: 30 s for 5 MiB is 1.4 Mbit/s.
-    """
-    return urllib3.PoolManager(
-        maxsize=16,
-        timeout=urllib3.Timeout(connect=30, read=60),
-        retries=urllib3.Retry(total=4, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+    """Connections that give up in the end, as the constants above say."""
+    retries = urllib3.Retry(
+        total=RETRIES,
+        backoff_factor=BACKOFF_SECONDS,
+        status_forcelist=[429, 500, 502, 503, 504],
+        # By POST an upload is begun and completed and objects are deleted: all of that may be repeated.
+        allowed_methods={*urllib3.Retry.DEFAULT_ALLOWED_METHODS, "POST"},
+        # How long to wait is not for the server to say: it could hold a stage for hours.
+        respect_retry_after_header=False,
     )
+    timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS)
+    return urllib3.PoolManager(maxsize=16, timeout=timeout, retries=retries)
 
 
 def _credential(name: str) -> str:

@@ -1,11 +1,13 @@
 """The object store, as everything else sees it. The adapters are `local` and `s3`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from seamline.errors import InvalidInput
+from seamline.storage.entry import Entry
 from seamline.storage.measured import MeasuredStore
 
 
@@ -36,8 +38,26 @@ class Store(Protocol):
         """Whether there is an object of that key."""
         ...
 
-    def list(self, prefix: str) -> Iterator[str]:
-        """Keys that start with `prefix` (letter by letter, as in S3), in ascending order."""
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Objects whose keys start with `prefix` (letter by letter, as in S3), in ascending order of the keys."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; those that are not there are passed over. If it fails, some of them may be gone."""
+        ...
+
+    def discard(self, prefix: str, before: datetime | None = None) -> int:
+        """Removes what writers began below a prefix and have not finished, which no listing shows.
+
+        A writer that is still at it fails, and may repeat its write.
+
+        Args:
+            prefix: ends with a slash.
+            before: leave what was begun later than this; None for no such limit.
+
+        Returns:
+            How many unfinished objects there were.
+        """
         ...
 
     def uri(self, key: str) -> str:

@@ -2,11 +2,12 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from seamline.errors import StoreUnavailable
-from seamline.storage import Store
+from seamline.storage import Entry, Store
 
 
 class PassingStore:
@@ -36,9 +37,18 @@ class PassingStore:
         self.on_call("exists", key)
         return self.store.exists(key)
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str) -> Iterator[Entry]:
         self.on_call("list", prefix)
         return self.store.list(prefix)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.on_call("delete", key)
+            self.store.delete([key])
+
+    def discard(self, prefix: str, before: datetime | None = None) -> int:
+        self.on_call("discard", prefix)
+        return self.store.discard(prefix, before)
 
     def uri(self, key: str) -> str:
         return self.store.uri(key)

@@ -315,7 +315,7 @@ def test_a_checkpoint_that_is_not_one_is_ignored(store: Store, bundle: Bundle, a
     first = run(store, bundle, alignment)
     key = Inversion.open(store, first.ref).artifact.recipe.key
     for part in list(store.list(f"{key}/manifests/")) + list(store.list(f"{key}/sidecars/generator-0")):
-        store.put(part, b"{}")
+        store.put(part.key, b"{}")
     store.put(f"{key}/checkpoints/0.safetensors", b"not a checkpoint")
     assert run(store, bundle, alignment).tracks == first.tracks
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -54,11 +55,51 @@ def lists_by_prefix(store: Store, _: Path) -> None:
     keys = ["a/b", "a/bc/d", "a/bc/e f", "a-/x", "b/ä"]
     for key in reversed(keys):
         store.put(key, b"")
-    assert list(store.list("")) == sorted(keys)
-    assert list(store.list("a/")) == ["a/b", "a/bc/d", "a/bc/e f"]
-    assert list(store.list("a/b")) == ["a/b", "a/bc/d", "a/bc/e f"]
-    assert list(store.list("a/bc/")) == ["a/bc/d", "a/bc/e f"]
-    assert list(store.list("nothing/here")) == []
+    assert _keys(store, "") == sorted(keys)
+    assert _keys(store, "a/") == ["a/b", "a/bc/d", "a/bc/e f"]
+    assert _keys(store, "a/b") == ["a/b", "a/bc/d", "a/bc/e f"]
+    assert _keys(store, "a/bc/") == ["a/bc/d", "a/bc/e f"]
+    assert _keys(store, "a/b/") == []
+    assert _keys(store, "nothing/here") == []
+
+
+def _keys(store: Store, prefix: str) -> list[str]:
+    return [entry.key for entry in store.list(prefix)]
+
+
+def lists_sizes_and_times(store: Store, _: Path) -> None:
+    begun = datetime.now(UTC)
+    store.put("a", b"12345")
+    (entry,) = store.list("a")
+    assert (entry.key, entry.size) == ("a", 5)
+    assert abs(entry.modified - begun) < timedelta(minutes=1)
+    store.put("a", b"123456789")
+    (again,) = store.list("a")
+    assert again.size == 9
+    assert again.modified >= entry.modified
+
+
+def deletes(store: Store, scratch: Path) -> None:
+    (scratch / "in").write_bytes(bytes(12 << 20))  # more than one part of an upload
+    store.put_file("a/large", scratch / "in")
+    for key in ("a/b c/ä", "a/b", "a/c", "d"):
+        store.put(key, b"1")
+    store.delete(["a/large", "a/b c/ä", "a/b", "never/was", "a", "d/e"])
+    assert _keys(store, "") == ["a/c", "d"]
+    with pytest.raises(NotFound):
+        store.get("a/b")
+    store.delete([])
+    store.delete(["a/c", "d"])
+    assert _keys(store, "") == []
+    store.put("a/b", b"2")  # and what is gone can come again
+    assert store.get("a/b") == b"2"
+
+
+def discards_nothing_that_is_finished(store: Store, _: Path) -> None:
+    store.put("a/b", b"1")
+    assert store.discard("a/") == 0
+    assert store.discard("") == 0
+    assert store.get("a/b") == b"1"
 
 
 def addresses_lead_back(store: Store, _: Path) -> None:
@@ -81,6 +122,8 @@ def refuses_keys_that_lead_out(store: Store, scratch: Path) -> None:
         lambda key: store.get_file(key, scratch / "out"),
         store.exists,
         lambda key: list(store.list(key)),
+        lambda key: store.delete(["a/b", key]),
+        store.discard,
         store.uri,
     ]
     for key in ("../a", "/a", "a/../../b", "a/./b", "a//b"):
@@ -115,6 +158,9 @@ CONTRACT: list[Callable[[Store, Path], None]] = [
     tells_what_is_missing,
     refuses_a_missing_file,
     lists_by_prefix,
+    lists_sizes_and_times,
+    deletes,
+    discards_nothing_that_is_finished,
     addresses_lead_back,
     refuses_keys_that_lead_out,
     writers_race_without_mixing,

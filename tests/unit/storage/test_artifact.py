@@ -127,7 +127,7 @@ def test_two_writers_whose_results_differ_both_leave_whole_artifacts(store: Stor
 
 def test_a_part_that_expired_is_made_again(store: Store) -> None:
     make(store)
-    lost = next(key for key in store.list(f"{RECIPE.key}/parts/") if key.endswith("frames-000001"))
+    lost = next(each.key for each in store.list(f"{RECIPE.key}/parts/") if each.key.endswith("frames-000001"))
     Path(store.uri(lost).removeprefix("file://")).unlink()
     writer = ArtifactWriter(store, RECIPE)
     assert writer.finished() is None

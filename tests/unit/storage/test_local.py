@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from seamline.errors import InvalidInput, StoreUnavailable
 from seamline.storage import Store, open_store
-from seamline.storage.atomic import atomic_write
+from seamline.storage.atomic import UNFINISHED, atomic_write
 from tests.unit.storage.contract import CONTRACT
 
 
@@ -37,7 +38,7 @@ def test_a_write_that_dies_leaves_the_old_object_and_no_rubbish(root: Path, stor
             file.flush()
             # A reader in this moment sees the old object, and no listing shows the unfinished one.
             assert store.get("a/b") == b"old"
-            assert list(store.list("")) == ["a/b"]
+            assert [entry.key for entry in store.list("")] == ["a/b"]
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -87,3 +88,40 @@ def test_a_disk_that_refuses_is_an_unavailable_store(root: Path, store: Store, m
 def test_urls_that_name_no_store(url: str) -> None:
     with pytest.raises(InvalidInput, match="store URL"):
         open_store(url)
+
+
+def test_what_was_deleted_leaves_no_directory_that_names_it(root: Path, store: Store) -> None:
+    for key in ("artifacts/0f/align/a", "artifacts/0f/align/b", "artifacts/1e/align/a", "top"):
+        store.put(key, b"1")
+    store.delete(["artifacts/0f/align/a"])
+    assert (root / "artifacts" / "0f" / "align" / "b").exists()
+    store.delete(["artifacts/0f/align/b", "top"])
+    assert [path.name for path in (root / "artifacts").iterdir()] == ["1e"]
+    store.delete(["artifacts/1e/align/a"])
+    assert [path.name for path in root.iterdir()] == ["artifacts"]
+
+
+def test_what_a_killed_writer_left_is_discarded(root: Path, store: Store) -> None:
+    store.put("artifacts/0f/whole", b"1")
+    left = [
+        root / "artifacts" / video / f".{name}{UNFINISHED}"
+        for video, name in (("0f", "old"), ("0f", "new"), ("1e", "x"))
+    ]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    os.utime(left[0], (0, 0))
+    assert store.discard("artifacts/", before=datetime(2000, 1, 1, tzinfo=UTC)) == 1
+    assert [path.exists() for path in left] == [False, True, True]
+    assert store.discard("artifacts/1e/") == 1
+    assert not left[2].parent.exists()
+    assert store.discard("artifacts/0f/") == 1
+    assert [path.name for path in (root / "artifacts" / "0f").iterdir()] == ["whole"]
+
+
+def test_files_that_are_no_objects_are_not_listed(root: Path, store: Store) -> None:
+    store.put("a/b", b"1")
+    for stray in (root / "a" / "back\\slash", root / ".git" / "config"):
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"")
+    assert [entry.key for entry in store.list("")] == ["a/b"]

@@ -30,7 +30,7 @@ def test_seconds_bytes_and_failures_are_counted_by_operation(tmp_path: Path) -> 
     store.put_file("b", tmp_path / "file")
     assert store.get("a") == b"12345"
     store.get_file("b", tmp_path / "copy")
-    assert list(store.list("")) == ["a", "b"]
+    assert [entry.key for entry in store.list("")] == ["a", "b"]
     with pytest.raises(NotFound):
         store.get("c")
     change = {name: after - before[name] for name, after in counts().items()}
