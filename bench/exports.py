@@ -16,7 +16,7 @@ import onnxruntime
 import torch
 
 from seamline.bundles import load_bundle
-from seamline.exporting.bundle import entry_of, models_of, signature_of
+from seamline.exporting.bundle import models_of, signature_of
 from seamline.exporting.signatures import draw
 
 BATCHES = (1, 8)
@@ -34,7 +34,7 @@ def seconds(run: Callable[[], object]) -> float:
 def compare(path: Path, bundle_name: str, rounds: int) -> list[float]:
     """Milliseconds a row: torch and onnxruntime for every batch."""
     bundle = load_bundle(bundle_name)
-    signature, module = signature_of(bundle, path.stem), entry_of(bundle, path.stem)
+    signature, module = signature_of(bundle, path.stem), bundle.model(path.stem)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

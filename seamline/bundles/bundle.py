@@ -1,37 +1,39 @@
 """A bundle as programs use it: networks, directions and defaults of one face domain."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from math import isfinite
 from pathlib import Path
 from threading import RLock
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from seamline.bundles.frozen import FrozenNetwork, TorchNetwork
+from seamline.bundles.frozen import FrozenNetwork, FrozenServer, TorchNetwork
 from seamline.bundles.manifest import EditSpec, NetworkEntry, Scalar, manifest_path, read_manifest
 from seamline.bundles.places import find_installed
 from seamline.bundles.relevance import Relevance, convolution_channels
 from seamline.bundles.weights import frozen, load_into, read_weights
 from seamline.errors import InvalidInput, Precondition, UnknownEdit
 from seamline.networks import Generator
-from seamline.networks.clip import Clip
 from seamline.networks.e4e import LATENT_AVG
-from seamline.networks.registry import build
+from seamline.networks.registry import ENTRIES, build, configured
 
 DEFAULT_BUNDLE = "avatar-256"
 
 
-def load_bundle(name: str = "", search: Path | None = None, device: str = "cpu") -> "Bundle":
+def load_bundle(
+    name: str = "", search: Path | None = None, device: str = "cpu", server: FrozenServer | None = None
+) -> "Bundle":
     """Open an installed bundle; its networks are read when they are first used.
 
     Args:
         name: Its directory; empty for `DEFAULT_BUNDLE`.
         search: Directory that holds bundles; by default the repository's `bundles/`, then the user's own.
         device: Where its networks live.
+        server: What runs the frozen ones instead.
 
     Returns:
         The bundle; one and the same object as long as its manifest stays as it is.
@@ -43,12 +45,12 @@ def load_bundle(name: str = "", search: Path | None = None, device: str = "cpu")
     """
     directory = find_installed(name or DEFAULT_BUNDLE, search)
     digest = hashlib.sha256(manifest_path(directory).read_bytes()).hexdigest()
-    return _open(directory.resolve(), digest, device)
+    return _open(directory.resolve(), digest, device, server)
 
 
 @lru_cache(maxsize=4)
-def _open(directory: Path, digest: str, device: str) -> "Bundle":  # the digest is part of the cache's key
-    return Bundle(directory, device)
+def _open(directory: Path, digest: str, device: str, server: FrozenServer | None) -> "Bundle":
+    return Bundle(directory, device, server)  # the digest is part of the cache's key
 
 
 class Bundle:
@@ -62,8 +64,8 @@ class Bundle:
         defaults: Its hyper-parameters, `defaults["invert"]` and `defaults["stitch"]`.
     """
 
-    def __init__(self, directory: Path, device: str = "cpu") -> None:
-        self.directory, self.device = directory, torch.device(device)
+    def __init__(self, directory: Path, device: str = "cpu", server: FrozenServer | None = None) -> None:
+        self.directory, self.device, self._server = directory, torch.device(device), server
         self.manifest, content = read_manifest(directory)
         self.name, self.resolution = self.manifest.name, self.manifest.resolution
         self.digest = hashlib.sha256(content).hexdigest()
@@ -89,13 +91,31 @@ class Bundle:
                 self._modules[kind] = frozen(self._read(kind), self.device)
             return self._modules[kind]
 
-    def frozen(self, kind: str) -> FrozenNetwork:
-        """One of its networks behind `infer`; see `module` for the errors."""
-        return TorchNetwork(self.module(kind), self.device, self._entry(kind).precision)
+    def model(self, name: str) -> nn.Module:
+        """One of its networks, or a part of one (`ENTRIES`) by the part's name; see `module` for the errors."""
+        if name not in ENTRIES:
+            return self.module(name)
+        kind, part = ENTRIES[name]
+        return part(self.module(kind))
 
-    def infer(self, kind: str, *inputs: Tensor) -> Tensor:
-        """Run a batch through one of its networks; see `FrozenNetwork.infer`."""
-        return self.frozen(kind).infer(*inputs)
+    def config(self, kind: str) -> Any:
+        """What one of its networks is built from, as its class of `KINDS` has it; the network is not read.
+
+        Raises:
+            InvalidInput: The bundle has no such network, or its config is wrong.
+        """
+        return self._made(configured, kind)
+
+    def frozen(self, name: str) -> FrozenNetwork:
+        """What `model` names behind `infer`: in this process, where it is read first, or on the bundle's server."""
+        if self._server is not None:
+            return self._server.network(self, name)
+        kind = ENTRIES[name].kind if name in ENTRIES else name
+        return TorchNetwork(self.model(name), self.device, self._entry(kind).precision)
+
+    def infer(self, name: str, *inputs: Tensor) -> Tensor:
+        """Run a batch through what `model` names; see `FrozenNetwork.infer`."""
+        return self.frozen(name).infer(*inputs)
 
     def generator(self) -> Generator:
         """A trainable float32 generator of the caller's own; see `module` for the errors."""
@@ -107,19 +127,18 @@ class Bundle:
     @property
     def num_ws(self) -> int:
         """Codes that one image takes."""
-        return cast(Generator, self.module("generator")).config.num_ws
+        return self.config("generator").num_ws
 
     @property
     def w_dim(self) -> int:
         """Length of one code."""
-        return cast(Generator, self.module("generator")).config.w_dim
+        return self.config("generator").w_dim
 
     @cached_property
     def latent_avg(self) -> Tensor:
         """The average code (num_ws, w_dim), to which the encoder's codes are added: its own, or the generator's."""
-        own = getattr(self.module("e4e"), LATENT_AVG, None) if self.has("e4e") else None
-        if own is not None:
-            return cast(Tensor, own).clone()
+        if self.has("e4e") and self.config("e4e").own_average:
+            return cast(Tensor, getattr(self.module("e4e"), LATENT_AVG)).clone()
         average = cast(Generator, self.module("generator")).mapping.w_avg
         return average.expand(self.num_ws, -1).clone()
 
@@ -161,7 +180,7 @@ class Bundle:
                     f"bundle {self.name} was prepared for text edits with another {kind}: {remedy}", bundle=self.name
                 )
         channels = sum(convolution_channels(cast(Generator, self.module("generator"))))
-        embedding = cast(Clip, self.module("clip")).config.embedding
+        embedding = self.config("clip").embedding
         tensors = {name: tensor.to(self.device) for name, tensor in read_weights(self.directory, entry).items()}
         return Relevance.of(tensors, entry.beta, (channels, embedding), str(self.directory / entry.file))
 
@@ -195,8 +214,11 @@ class Bundle:
         return self.manifest.networks[kind]
 
     def _build(self, kind: str) -> nn.Module:
+        return self._made(build, kind)
+
+    def _made(self, make: Callable[[str, Mapping[str, Any]], Any], kind: str) -> Any:
         try:
-            return build(kind, self._entry(kind).config)
+            return make(kind, self._entry(kind).config)
         except (InvalidInput, KeyError, TypeError, ValueError) as error:
             path = manifest_path(self.directory)
             raise InvalidInput(f"{path}: networks.{kind}.config: {error}", path=path) from error

@@ -1,9 +1,12 @@
 """Networks that nothing tunes, behind one call."""
 
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from seamline.bundles.bundle import Bundle
 
 
 class FrozenNetwork(Protocol):
@@ -13,12 +16,20 @@ class FrozenNetwork(Protocol):
         """Run a batch; see the network's own `forward` for the shapes.
 
         Args:
-            inputs: Float tensors (B, ...), on any device; images are RGB in [-1, 1] for every network, also
+            inputs: Tensors (B, ...), on any device; images are float RGB in [-1, 1] for every network, also
                 for those with other statistics inside.
 
         Returns:
             Float32, on the device of the first input.
         """
+        ...
+
+
+class FrozenServer(Protocol):
+    """What runs frozen networks elsewhere."""
+
+    def network(self, bundle: "Bundle", name: str) -> FrozenNetwork:
+        """One of a bundle's networks, as `Bundle.model` names it."""
         ...
 
 

@@ -1,13 +1,10 @@
 """Edits by the bundle's latent transformer: the direction depends on the face (Yao et al. 2021, arXiv:2106.11895)."""
 
-from typing import cast
-
 import torch
 from torch import Tensor
 
 from seamline.bundles import Bundle
 from seamline.errors import Precondition, UnknownEdit
-from seamline.networks.latent_transformer import LatentTransformer
 
 KIND = "latent_transformer"
 
@@ -25,7 +22,7 @@ def check(bundle: Bundle, name: str, field: str = "edits.name") -> None:
             field=field,
             bundle=bundle.name,
         )
-    names = cast(LatentTransformer, bundle.module(KIND)).config.names
+    names = bundle.config(KIND).names
     if name not in names:
         raise UnknownEdit(
             f"the latent transformer of bundle {bundle.name} has no edit {name!r}; it has: {', '.join(names)}",
@@ -51,7 +48,7 @@ def moved(bundle: Bundle, name: str, codes: Tensor, strength: Tensor) -> Tensor:
         Precondition, UnknownEdit: See `check`.
     """
     check(bundle, name)
-    network = cast(LatentTransformer, bundle.module(KIND))
-    strengths = codes.new_zeros(len(codes), len(network.config.names), dtype=torch.float32)
-    strengths[:, network.config.names.index(name)] = strength.to(strengths)
-    return network(codes.to(bundle.device), strengths.to(bundle.device)).to(codes.device)
+    names = bundle.config(KIND).names
+    strengths = codes.new_zeros(len(codes), len(names), dtype=torch.float32)
+    strengths[:, names.index(name)] = strength.to(strengths)
+    return bundle.infer(KIND, codes.float(), strengths).clone()  # which autograd takes, unlike what inference mode made

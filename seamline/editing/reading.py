@@ -11,7 +11,6 @@ from torch import Tensor
 from seamline.bundles import Bundle
 from seamline.bundles.frozen import has_fast_bfloat16
 from seamline.networks.arcface import face_window
-from seamline.networks.attributes import AttributeNetwork
 from seamline.networks.stylegan2 import Generator
 
 TOGETHER = 4
@@ -63,7 +62,7 @@ class Reader:
         self._generator = cast(Generator, bundle.module("generator"))
         attributes = ()
         if bundle.has("attributes"):
-            attributes = cast(AttributeNetwork, bundle.module("attributes")).config.names
+            attributes = bundle.config("attributes").names
         proportions = PROPORTIONS if bundle.has("landmarks") else {}
         self.attributes = len(attributes)
         """How many of the values are attributes; proportions follow."""

@@ -54,9 +54,9 @@ def planned_style(style: TextStyle, bundle: Bundle, field: str = "style") -> Sty
         raise InvalidInput(
             f"{field}.strength must be from {low:g} to {high:g}, got {strength:g}", field=f"{field}.strength"
         )
-    clip = check_words(bundle, style.neutral, style.target, field)
+    check_words(bundle, style.neutral, style.target, field)
     try:
-        text_direction(clip, style.neutral, style.target)
+        text_direction(bundle, style.neutral, style.target)
     except InvalidInput as error:
         error.field = f"{field}.{error.field}"
         raise

@@ -84,7 +84,7 @@ def style_direction(bundle: Bundle, text: Text, *, in_deviations: bool = True) -
 @lru_cache(maxsize=64)
 def _style_direction(bundle: Bundle, text: Text, in_deviations: bool) -> tuple[Tensor, ...]:
     relevance = bundle.relevance
-    wanted = text_direction(clip_of(bundle), text.neutral, text.target)
+    wanted = text_direction(bundle, text.neutral, text.target)
     steps = channel_steps(relevance.embeddings, wanted, text.beta)
     if in_deviations:
         steps = steps * relevance.std
@@ -97,13 +97,14 @@ def _style_direction(bundle: Bundle, text: Text, in_deviations: bool) -> tuple[T
 
 
 @torch.no_grad()
-def text_direction(clip: Clip, neutral: str, target: str) -> Tensor:
+def text_direction(bundle: Bundle, neutral: str, target: str) -> Tensor:
     """Where texts go from the neutral one to the target: (D,) of unit length.
 
     Raises:
         InvalidInput: Nowhere.
+        Precondition: As `clip_of`.
     """
-    here, there = (text_embedding(clip, text) for text in (neutral, target))
+    here, there = (text_embedding(bundle, text) for text in (neutral, target))
     if torch.allclose(here, there, atol=1e-6):
         raise InvalidInput(f"{neutral!r} and {target!r} mean the same; ask for something else", field="target")
     return F.normalize(there - here, dim=0)
@@ -140,9 +141,16 @@ def _suggested(relevance: Tensor) -> float:
 
 
 @torch.no_grad()
-def text_embedding(clip: Clip, text: str) -> Tensor:
-    """The mean (D,) of a text's embeddings in all prompts, of unit length."""
-    return F.normalize(clip.encode_texts([template.format(text) for template in TEMPLATES]).mean(0), dim=0)
+def text_embedding(bundle: Bundle, text: str) -> Tensor:
+    """The mean (D,) of a text's embeddings in all prompts, of unit length.
+
+    Raises:
+        InvalidInput: The text has no word or too many.
+        Precondition: As `clip_of`.
+    """
+    clip = clip_of(bundle)
+    tokens = token_ids(clip.reader(), [template.format(text) for template in TEMPLATES], clip.config)
+    return F.normalize(bundle.infer("clip_text", tokens.to(bundle.device)).mean(0), dim=0)
 
 
 def clip_of(bundle: Bundle) -> Clip:
@@ -159,8 +167,8 @@ def clip_of(bundle: Bundle) -> Clip:
         ) from error
 
 
-def check_words(bundle: Bundle, neutral: str, target: str, field: str) -> Clip:
-    """Check that the bundle's CLIP, which is returned, can read both texts.
+def check_words(bundle: Bundle, neutral: str, target: str, field: str) -> None:
+    """Check that the bundle's CLIP can read both texts.
 
     Raises:
         InvalidInput: A text is empty, too long or of unknown words; `field` says which.
@@ -169,7 +177,6 @@ def check_words(bundle: Bundle, neutral: str, target: str, field: str) -> Clip:
     clip = clip_of(bundle)
     _check_words(neutral, clip, f"{field}.neutral")
     _check_words(target, clip, f"{field}.target")
-    return clip
 
 
 def _check_words(text: str, clip: Clip, field: str) -> None:

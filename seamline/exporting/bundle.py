@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from seamline.bundles import Bundle
 from seamline.errors import InvalidInput
 from seamline.exporting.onnx_file import write_onnx
@@ -46,14 +44,8 @@ def models_of(bundle: Bundle, asked: Sequence[str] = ()) -> Mapping[str, Model]:
 
 
 def signature_of(bundle: Bundle, name: str) -> Signature:
-    """What a model of a bundle takes and gives; see `Bundle.module` for the errors."""
-    config = bundle.module(MODELS[name].kind).config
-    return MODELS[name].signature(config, bundle.resolution)
-
-
-def entry_of(bundle: Bundle, name: str) -> nn.Module:
-    """The module that a model of a bundle is; see `Bundle.module` for the errors."""
-    return MODELS[name].entry(bundle.module(MODELS[name].kind))
+    """What a model of a bundle takes and gives; see `Bundle.config` for the errors."""
+    return MODELS[name].signature(bundle.config(MODELS[name].kind), bundle.resolution)
 
 
 def export_bundle(bundle: Bundle, directory: Path, asked: Sequence[str] = ()) -> Iterator[Exported]:
@@ -78,7 +70,7 @@ def export_bundle(bundle: Bundle, directory: Path, asked: Sequence[str] = ()) ->
 def export_model(bundle: Bundle, name: str, path: Path) -> Exported:
     """Write one model of a bundle to a file; see `export_bundle` for the errors."""
     signature, simplify = signature_of(bundle, name), MODELS[name].simplify
-    errors = write_onnx(entry_of(bundle, name), signature, path, properties_of(bundle, name), simplify=simplify)
+    errors = write_onnx(bundle.model(name), signature, path, properties_of(bundle, name), simplify=simplify)
     return Exported(name=name, path=path, signature=signature, errors=errors)
 
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from seamline.networks import fan
+from seamline.networks import attributes, clip, fan, landmarks
 from seamline.networks.arcface import ArcFaceConfig
 from seamline.networks.attributes import AttributesConfig
 from seamline.networks.bisenet import BiSeNetConfig
-from seamline.networks.clip import Clip, ClipConfig, embedded_texts
+from seamline.networks.clip import ClipConfig
 from seamline.networks.detector import MULTIPLE, STRIDE, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig
 from seamline.networks.fan import FanConfig
@@ -69,28 +69,16 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A frozen network, or one of its entries, as a model of its own."""
+    """A frozen network, or a part of one, as a model of its own."""
 
     kind: str
     """The network, as bundles name it."""
     signature: Callable[[Any, int], Signature]
     """From the network's config and the side of the bundle's crops."""
-    entry: Callable[[nn.Module], nn.Module] = lambda module: module
-    """The module to be exported, of the network."""
+    reduced: Callable[[Tensor, int], Tensor] | None = None
+    """Brings pictures to the side that the model takes, where the network itself takes larger ones too."""
     simplify: bool = True
     """Whether terms next to 0 may be dropped: not where they keep features that are all 0 from giving 0 / 0."""
-
-
-class TextTower(nn.Module):
-    """CLIP's other entry: tokens (B, T) int64 to unit vectors (B, D)."""
-
-    def __init__(self, clip: nn.Module) -> None:
-        super().__init__()
-        self.model = cast(Clip, clip).model
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """See `Clip.encode_texts`."""
-        return embedded_texts(self.model, tokens)
 
 
 def _crops(side: int | tuple[Side, Side], reduced: str = "", name: str = "images", what: str = "aligned crops") -> Port:
@@ -180,7 +168,7 @@ def _latent_transformer(config: LatentTransformerConfig, resolution: int) -> Sig
 
 
 MODELS: Final[Mapping[str, Model]] = {
-    "landmarks": Model(kind="landmarks", signature=_landmarks),
+    "landmarks": Model(kind="landmarks", signature=_landmarks, reduced=landmarks.reduced),
     "detector": Model(kind="detector", signature=_detector),
     "s3fd": Model(kind="s3fd", signature=_s3fd, simplify=False),
     "fan4": Model(kind="fan4", signature=_fan4),
@@ -188,9 +176,9 @@ MODELS: Final[Mapping[str, Model]] = {
     "parsing": Model(kind="parsing", signature=_parsing),
     "identity": Model(kind="identity", signature=_identity),
     "perceptual": Model(kind="perceptual", signature=_perceptual, simplify=False),
-    "attributes": Model(kind="attributes", signature=_attributes),
-    "clip": Model(kind="clip", signature=_clip),
-    "clip_text": Model(kind="clip", signature=_clip_text, entry=TextTower),
+    "attributes": Model(kind="attributes", signature=_attributes, reduced=attributes.reduced),
+    "clip": Model(kind="clip", signature=_clip, reduced=clip.reduced),
+    "clip_text": Model(kind="clip", signature=_clip_text),
     "latent_transformer": Model(kind="latent_transformer", signature=_latent_transformer),
 }
 """By name, which is the file's. The generator and the hypernetwork are missing: the one is tuned for every video, the

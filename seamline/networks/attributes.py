@@ -65,8 +65,10 @@ class AttributeNetwork(nn.Module):
             (B, len(names)) in standard deviations.
         """
         expect_shape(images, (None, 3, None, None), "attribute network's images (batch, rgb, height, width)")
-        size = self.config.input_size
-        if images.shape[-1] != size:
-            images = F.interpolate(images, size=(size, size), mode="area")
-        features = self.pool(self.stages(images)).flatten(1)
+        features = self.pool(self.stages(reduced(images, self.config.input_size))).flatten(1)
         return self.values(F.relu(self.hidden(features)))
+
+
+def reduced(images: Tensor, size: int) -> Tensor:
+    """Crops (B, 3, S, S) at the network's size."""
+    return images if images.shape[-1] == size else F.interpolate(images, size=(size, size), mode="area")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -122,6 +122,18 @@ class Clip(nn.Module):
         return self._reader
 
 
+class TextTower(nn.Module):
+    """CLIP's other entry: tokens (B, T) int64 to unit vectors (B, D)."""
+
+    def __init__(self, clip: nn.Module) -> None:
+        super().__init__()
+        self.model = cast(Clip, clip).model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """See `Clip.encode_texts`."""
+        return embedded_texts(self.model, tokens)
+
+
 def embedded_images(model: Any, pixels: Tensor) -> Tensor:
     """Pictures (B, 3, S, S), as `normalised` gives them, through a `CLIPModel`: (B, D) in float32, of unit length."""
     return F.normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=1)
@@ -134,10 +146,16 @@ def embedded_texts(model: Any, ids: Tensor) -> Tensor:
 
 def normalised(images: Tensor, size: int) -> Tensor:
     """Pictures (B, 3, S, S) in [-1, 1] at the network's size, with the statistics that it was trained with."""
-    if images.shape[-2:] != (size, size):
-        images = F.interpolate(images.float(), size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+    images = reduced(images, size)
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     return ((images + 1) / 2 - mean) / std
+
+
+def reduced(images: Tensor, size: int) -> Tensor:
+    """Pictures (B, 3, S, S) at the network's size."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images.float(), size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
 def token_ids(reader: "Tokenizer", texts: Sequence[str], config: ClipConfig) -> Tensor:

@@ -31,9 +31,7 @@ class LandmarkConfig:
 
     def __post_init__(self) -> None:
         if self.input_size < 32 or self.input_size % 32:
-            raise InvalidInput(
-                f"input_size must be a multiple of 32, got {self.input_size}", field="input_size"
-            )
+            raise InvalidInput(f"input_size must be a multiple of 32, got {self.input_size}", field="input_size")
 
 
 class LandmarkNetwork(nn.Module):
@@ -62,10 +60,7 @@ class LandmarkNetwork(nn.Module):
             (B, 68, s, s) in float32, each map with sum 1, s a quarter of input_size.
         """
         expect_shape(images, (None, 3, None, images.shape[2]), "landmark input (batch, rgb, side, side)")
-        size = (self.config.input_size, self.config.input_size)
-        if images.shape[2:] != size:
-            images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
-        x, levels = self.stem(images), []
+        x, levels = self.stem(reduced(images, self.config.input_size)), []
         for stage, lateral in zip(self.stages, self.laterals, strict=True):
             x = stage(x)
             levels.append(lateral(x))
@@ -89,3 +84,10 @@ class LandmarkNetwork(nn.Module):
         side = maps.shape[-1]
         centres = (torch.arange(side, device=maps.device) + 0.5) / side
         return torch.stack([(maps.sum(2) * centres).sum(2), (maps.sum(3) * centres).sum(2)], dim=2)
+
+
+def reduced(images: Tensor, size: int) -> Tensor:
+    """Crops (B, 3, S, S) at the network's size."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)

@@ -9,7 +9,7 @@ from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.attributes import AttributeNetwork, AttributesConfig
 from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
 from seamline.networks.bisenet_v2 import BiSeNetV2
-from seamline.networks.clip import Clip, ClipConfig
+from seamline.networks.clip import Clip, ClipConfig, TextTower
 from seamline.networks.detector import FaceDetector, FaceDetectorConfig
 from seamline.networks.e4e import E4eConfig, E4eEncoder
 from seamline.networks.fan import Fan, FanConfig
@@ -49,6 +49,22 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
+class Entry(NamedTuple):
+    """A part of a network that is run by itself."""
+
+    kind: str
+    part: Callable[[nn.Module], nn.Module]
+
+
+ENTRIES: Final[Mapping[str, Entry]] = {"clip_text": Entry("clip", TextTower)}
+"""What else than a whole network has a name."""
+
+
+def configured(kind: str, config: Mapping[str, Any]) -> Any:
+    """An object of a kind's config class; see `build`."""
+    return KINDS[kind].config(**config)
+
+
 def build(kind: str, config: Mapping[str, Any]) -> nn.Module:
     """Build a network with random weights.
 
@@ -62,5 +78,4 @@ def build(kind: str, config: Mapping[str, Any]) -> nn.Module:
         InvalidInput: A field's value is out of range.
         ValueError: The same, of attributes.
     """
-    classes = KINDS[kind]
-    return classes.network(classes.config(**config))
+    return KINDS[kind].network(configured(kind, config))

@@ -18,7 +18,7 @@ from torch.utils.dlpack import from_dlpack
 from seamline.bundles import load_bundle
 from seamline.bundles.frozen import TorchNetwork
 from seamline.errors import Precondition
-from seamline.exporting.bundle import entry_of, signature_of
+from seamline.exporting.bundle import signature_of
 
 
 class TritonPythonModel:
@@ -45,7 +45,7 @@ class TritonPythonModel:
             )
         self._signature = signature_of(bundle, model)
         precision = bundle.manifest.networks[parameters["kind"]["string_value"]].precision
-        self._network = TorchNetwork(entry_of(bundle, model), torch.device(device), precision)
+        self._network = TorchNetwork(bundle.model(model), torch.device(device), precision)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Run what the server batched together, as one batch."""

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from seamline.cli.bundles import bundles_app
-from seamline.exporting.bundle import entry_of, signature_of
+from seamline.exporting.bundle import signature_of
 from seamline.exporting.signatures import MODELS, draw
 from tests.fakes.bundle import NAME, tiny_bundle
 
@@ -38,7 +38,7 @@ def test_a_file_gives_the_networks_numbers(exported, name) -> None:
     inputs = draw(signature, 4, 2)  # neither the batch nor the sides of the export's own check
     feeds = {port.name: tensor.numpy() for port, tensor in zip(signature.inputs, inputs, strict=True)}
     (found,) = session.run([signature.output.name], feeds)
-    wanted = entry_of(bundle, name)(*inputs).numpy()
+    wanted = bundle.model(name)(*inputs).numpy()
     assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
     told = {each.key: each.value for each in onnx.load(out / f"{name}.onnx").metadata_props}
     assert told["seamline.weights_sha256"] == bundle.manifest.networks[MODELS[name].kind].sha256

@@ -1,7 +1,6 @@
 """The codes of a track's crops: from the encoder, or searched for from there on."""
 
 from collections.abc import Iterator
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +9,6 @@ from torch import Tensor
 from seamline.bundles import Bundle
 from seamline.job import Job, Step
 from seamline.networks import Generator
-from seamline.networks.e4e import E4eEncoder
 from seamline.tuning import Algorithm, compute, to_images
 from seamline_inverter.checkpoint import Checkpoint
 from seamline_inverter.code_search import search
@@ -106,7 +104,7 @@ def encode(bundle: Bundle, images: Tensor, algorithm: Algorithm = Algorithm.DEFA
     Larger images are averaged to the encoder's size; STIT's algorithm samples them instead (bilinearly, without
     anti-aliasing), as the original does.
     """
-    size = cast(E4eEncoder, bundle.module("e4e")).config.input_size
+    size = bundle.config("e4e").input_size
     if images.shape[-1] != size:
         mode = "bilinear" if algorithm is Algorithm.STIT else "area"
         images = F.interpolate(images, (size, size), mode=mode)

@@ -107,8 +107,8 @@ class StyleAdaptation:
         self.steps, self.looks = 0, list[float]()
         self._bundle, self._config, self._clip = bundle, config, clip_of(bundle)
         self._precision: Precision = precision
-        self._wanted = text_direction(self._clip, neutral, target)
-        self._target = text_embedding(self._clip, target)
+        self._wanted = text_direction(bundle, neutral, target)
+        self._target = text_embedding(bundle, target)
         self._original = cast(Generator, bundle.module("generator"))
         self.generator = with_fast_layout(bundle.generator()).requires_grad_(False)
         self._layers = judged_layers(self.generator, self._clip.config.image_size)

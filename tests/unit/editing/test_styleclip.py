@@ -149,7 +149,7 @@ def test_a_text_that_can_be_used_passes(bundle: Bundle) -> None:
 
 def test_texts_that_mean_the_same_are_told(bundle: Bundle) -> None:
     with pytest.raises(InvalidInput, match="mean the same"):
-        text_direction(bundle.module("clip"), "face", "FACE")  # type: ignore[arg-type]
+        text_direction(bundle, "face", "FACE")
 
 
 def test_a_bundle_that_is_not_prepared_says_how_to(tmp_path) -> None:

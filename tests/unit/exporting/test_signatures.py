@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seamline.errors import InvalidInput
-from seamline.exporting.bundle import entry_of, models_of, signature_of
+from seamline.exporting.bundle import models_of, signature_of
 from seamline.exporting.signatures import MODELS, Side, draw
 from seamline.networks.registry import KINDS
 from tests.fakes.bundle import tiny_bundle
@@ -23,7 +23,7 @@ def test_every_frozen_network_can_be_exported() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_network_gives_what_its_signature_says(bundle, name) -> None:
-    signature, module = signature_of(bundle, name), entry_of(bundle, name)
+    signature, module = signature_of(bundle, name), bundle.model(name)
     inputs = draw(signature, 2, 1)
     output = module(*inputs)
     assert output.dtype == torch.float32

@@ -65,7 +65,7 @@ def test_pictures_go_where_the_texts_go(bundle: Bundle) -> None:
     clip = clip_of(bundle)
     with torch.no_grad():
         new, old = (clip.encode_images(g.synthesis(codes)) for g in (adapted.generator, bundle.generator()))
-    toward = (new - old) @ text_direction(clip, *TEXTS)
+    toward = (new - old) @ text_direction(bundle, *TEXTS)
     assert (toward > 0).float().mean() > 0.7  # of faces that it did not learn from
     assert adapted.looks[-1] < adapted.looks[0] < 1
     assert adapted.loss == adapted.looks[-1]
@@ -90,7 +90,7 @@ def test_only_the_layers_of_most_effect_are_opened(bundle: Bundle) -> None:
     chosen = [number for number, layer in enumerate(layers) if layer.weight.requires_grad]
     assert len(chosen) == 2
     clip = clip_of(bundle)
-    goal = text_embedding(clip, TEXTS[1])
+    goal = text_embedding(bundle, TEXTS[1])
     start = random_codes(bundle, CONFIG.batch_size, CHOICE_SEED)[:, None].expand(-1, bundle.num_ws, -1).clone()
     codes = start.clone().requires_grad_()
     descent = torch.optim.SGD([codes], lr=0.01)

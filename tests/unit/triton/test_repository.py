@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from seamline.bundles import put_defaults
 from seamline.cli.triton import triton_app
 from seamline.errors import InvalidInput, Precondition
-from seamline.exporting.bundle import entry_of, signature_of
+from seamline.exporting.bundle import signature_of
 from seamline.exporting.signatures import MODELS, draw
 from seamline.triton import Backend, Serving, write_repository
 from tests.fakes.bundle import NAME, tiny_bundle
@@ -88,7 +88,7 @@ def test_requests_that_were_batched_get_their_own_rows(repository, bundle, name,
     assert first.error is None
     found = torch.cat([first.output_tensors[0].content, second.output_tensors[0].content])
     assert [len(each.output_tensors[0].content) for each in (first, second)] == [2, 3]
-    torch.testing.assert_close(found, entry_of(bundle, name)(*inputs), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, bundle.model(name)(*inputs), rtol=1e-4, atol=1e-5)
 
 
 def test_what_cannot_be_run_is_answered(repository, bundle, monkeypatch) -> None:

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from seamline.bundles import Bundle
 from seamline.geometry import crop, face_axes, quads_from_axes
-from seamline.networks.detector import MULTIPLE, FaceDetector, decode
-from seamline.networks.landmarks import LandmarkNetwork
+from seamline.networks.detector import MULTIPLE, decode
 from seamline_aligner.landmarks.backend import LIKELY, Box, Face, Pixels, Points, moved, overlap
 
 SIZES = (1.0, 0.5)
@@ -31,8 +30,8 @@ class BundleBackend:
             InvalidInput, NotFound, DigestMismatch: see `Bundle.module`.
         """
         self._detector, self._regressor = bundle.frozen("detector"), bundle.frozen("landmarks")
-        self._detector_side = cast(FaceDetector, bundle.module("detector")).config.input_size
-        self._crop_side = cast(LandmarkNetwork, bundle.module("landmarks")).config.input_size
+        self._detector_side = bundle.config("detector").input_size
+        self._crop_side = bundle.config("landmarks").input_size
 
     def detect(self, frame: Pixels) -> list[Face]:
         found = [face for size in SIZES for face in self._detect(frame, self._detector_side * size)]
