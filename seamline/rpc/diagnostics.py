@@ -70,13 +70,17 @@ class DiagnosticsServicer(DiagnosticsServiceServicer):
 
     async def _others(self, request: DiagnoseRequest) -> Sequence[ServiceReport]:
         """Asks elsewhere, with an object in the store for the others to find."""
-        from seamline.diagnosis.store import put_probe
+        from seamline.diagnosis.store import put_probe, remove_probe
 
         if self._elsewhere is None or request.alone:
             return []
         url = self._config.store
         probe = await self._within(QUICK_SECONDS, lambda: put_probe(url), "")
-        return await self._elsewhere(DiagnoseRequest(bundle=request.bundle, probe=probe, alone=True))
+        try:
+            return await self._elsewhere(DiagnoseRequest(bundle=request.bundle, probe=probe, alone=True))
+        finally:
+            if probe:
+                await self._within(QUICK_SECONDS, lambda: remove_probe(url, probe), None)
 
     async def _found(self, look: "Look") -> Check:
         start = time.perf_counter()
