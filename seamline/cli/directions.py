@@ -13,9 +13,10 @@ from rich.table import Table
 from safetensors.torch import save_file
 from torch import Tensor
 
-from seamline.bundles import Bundle, EditSpec, load_bundle, put_directions
+from seamline.bundles import Bundle, load_bundle
 from seamline.bundles.manifest import PLAIN_NAME
 from seamline.cli.arguments import bundles_directory
+from seamline.cli.discover import BundleName, discover_directions, install_direction, install_edit
 from seamline.editing.fit import Faces, calibrated, draw, fit, random_codes
 from seamline.editing.measure import STEPS, EditFigures, figures, look
 from seamline.editing.reading import Reader
@@ -24,10 +25,14 @@ from seamline.errors import InvalidInput
 SEED, UNSEEN_SEED, UNSEEN = 0, 1, 24
 """Of the faces that a direction is fitted on; of those that it is measured on, and how many these are."""
 
-directions_app = typer.Typer(help="Find edits of your own by InterFaceGAN.", no_args_is_help=True)
+directions_app = typer.Typer(
+    help="Find edits of your own: from labels by InterFaceGAN, or without any.", no_args_is_help=True
+)
 console = Console(stderr=True)
 
-BundleName = Annotated[str, typer.Option("--bundle", help="Installed bundle; the default one if left out.")]
+directions_app.command("discover")(discover_directions)
+directions_app.command("install")(install_direction)
+
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Random faces to draw.")]
 
 
@@ -161,10 +166,3 @@ def figures_table(measured: EditFigures) -> Table:
     table.add_row("largest leakage", f"{100 * measured.leakage:.0f} % into {measured.leaks_into or 'nothing'}")
     table.add_row("identity kept at ±2", f"cosine {measured.identity:.2f}")
     return table
-
-
-def install_edit(bundle: Bundle, name: str, description: str, direction: Tensor) -> None:
-    """Add or replace one edit of a bundle; strengths go from -3 to +3."""
-    edit = EditSpec(name=name, description=description, min_strength=STEPS[0], max_strength=STEPS[-1], attribute=name)
-    directions = {other: known.cpu() for other, known in bundle.directions.items()} | {name: direction}
-    put_directions(bundle.directory, directions, list(({**bundle.edits, name: edit}).values()))
