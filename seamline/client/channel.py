@@ -1,10 +1,14 @@
 """Channels to a service, balanced over its replicas."""
 
 import json
+from functools import partial
 
 import grpc
 
+from seamline.client.renewing import RenewingChannel
+from seamline.client.tokens import authorization
 from seamline.errors import InvalidInput
+from seamline.rpc.tls import Tls
 
 MAX_MESSAGE_BYTES = 4 << 20
 KEEPALIVE_SECONDS = 30
@@ -31,18 +35,25 @@ _SERVICE_CONFIG = json.dumps(
 )
 
 
-def open_channel(endpoint: str, *, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+def open_channel(endpoint: str, *, tls: Tls = Tls(), token: str = "") -> grpc.aio.Channel:
     """A channel to `endpoint`; it connects when first used and must be closed (`async with`).
 
     Args:
         endpoint: "host:port", or "dns:///host:port" for every replica behind a headless service.
-        credentials: for TLS; None speaks plaintext, as inside a cluster or a mesh.
+        tls: whom to trust and what to show; without authorities it speaks plaintext, as inside a mesh. Files that
+            change are read again, and later calls use them.
+        token: sent with every call, as the editor may ask for.
 
     Raises:
-        InvalidInput: the endpoint is empty.
+        InvalidInput: the endpoint is empty, a file of `tls` is wrong, or the token would go over plaintext.
     """
     if not endpoint:
         raise InvalidInput('the endpoint is empty; give it as "host:port" or "dns:///host:port"', field="endpoint")
+    metadata = authorization(token, endpoint, encrypted=bool(tls.ca)) if token else ()
+    return RenewingChannel(partial(_connect, endpoint), tls.channel_credentials(), metadata)
+
+
+def _connect(endpoint: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
     options = [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.enable_retries", 1),

@@ -1,13 +1,17 @@
 """The client of the editor service: what a product backend uses."""
 
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
 from seamline.client.channel import open_channel
-from seamline.client.stage import Retry, answered, call_stage, request_metadata
+from seamline.client.connecting import answered
+from seamline.client.stage import Retry, call_stage, request_metadata
+from seamline.client.tokens import TOKEN
 from seamline.rpc.errors import error_from_call
+from seamline.rpc.tls import Tls
 from seamline.v1 import editor_pb2
 from seamline.v1.aligner_pb2 import AlignOptions
 from seamline.v1.editor_pb2_grpc import EditorServiceStub
@@ -31,17 +35,28 @@ class Client:
         self,
         endpoint: str,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls: Tls | None = None,
+        token: str | None = None,
         retry: Retry = Retry(),
     ) -> None:
         """Makes a client of the editor at `endpoint`, "host:port" or "dns:///host:port".
 
+        Args:
+            endpoint: where the editor is.
+            tls: `Tls()` for plaintext; None for SEAMLINE_TLS_CA, SEAMLINE_TLS_CERTIFICATE and SEAMLINE_TLS_KEY.
+            token: None for SEAMLINE_TOKEN, "" for none.
+            retry: how much to put up with.
+
         Raises:
-            InvalidInput: the endpoint is empty.
+            InvalidInput: the endpoint is empty, a file is wrong, or the token would travel unencrypted.
         """
         self._endpoint = endpoint
         self._retry = retry
-        self._channel = open_channel(endpoint, credentials=credentials)
+        self._channel = open_channel(
+            endpoint,
+            tls=Tls.from_environment() if tls is None else tls,
+            token=os.environ.get(TOKEN, "") if token is None else token,
+        )
         self._stub = EditorServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -88,7 +103,7 @@ class Client:
             style=style,
             inverted=inverted,
         )
-        return call_stage(self._stub.EditVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
+        return self._call(self._stub.EditVideo, request, timeout)
 
     def preview_video(
         self,
@@ -125,7 +140,7 @@ class Client:
             style=style,
             inverted=inverted,
         )
-        return call_stage(self._stub.PreviewVideo, request, self._endpoint, timeout=timeout, retry=self._retry)
+        return self._call(self._stub.PreviewVideo, request, timeout)
 
     async def list_edits(self, bundle: str = "") -> editor_pb2.ListEditsResponse:
         """The name of the bundle, resolved, its edits with strengths and methods, and its ways to invert.
@@ -138,12 +153,15 @@ class Client:
             editor_pb2.ListEditsRequest(bundle=bundle), wait_for_ready=True, metadata=request_metadata()
         )
         try:
-            await answered(call, self._endpoint, self._retry.connect_seconds)
+            await answered(call, self._endpoint, self._retry.connect_seconds, self._channel)
             return await call
         except grpc.aio.AioRpcError as error:
             raise error_from_call(error, self._endpoint) from None
         finally:
             call.cancel()
+
+    def _call(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
+        return call_stage(method, request, self._endpoint, channel=self._channel, timeout=timeout, retry=self._retry)
 
 
 def as_messages(edits: Edits) -> list[Edit]:

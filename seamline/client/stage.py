@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 
+from seamline.client.connecting import answered
 from seamline.errors import Cancelled, SeamlineError, ServiceUnavailable, StoreUnavailable
 from seamline.rpc import tracing
 from seamline.rpc.errors import error_from_call, retry_seconds
@@ -88,6 +89,7 @@ async def call_stage(
     request: Any,
     endpoint: str,
     *,
+    channel: grpc.aio.Channel | None = None,
     timeout: float | None = None,
     retry: Retry = Retry(),
     metadata: tuple[tuple[str, str], ...] = (),
@@ -98,6 +100,7 @@ async def call_stage(
         method: of a stub on `open_channel`; its responses have the oneof `event` of progress and result.
         request: the method's request.
         endpoint: named in errors.
+        channel: the stub's; asked why it does not connect, if it is given.
         timeout: seconds for all attempts together; None for as long as it takes.
         retry: how much to put up with.
         metadata: sent along.
@@ -113,7 +116,7 @@ async def call_stage(
         sent = (*request_metadata(), *span.metadata, *metadata)
         call = method(request, timeout=timeout, wait_for_ready=True, metadata=sent)
         try:
-            await answered(call, endpoint, retry.connect_seconds)
+            await answered(call, endpoint, retry.connect_seconds, channel)
             async for response in call:
                 if response.HasField("result"):
                     await call.code()  # or the server would see a call cancelled that it has just finished
@@ -134,19 +137,3 @@ def request_metadata() -> tuple[tuple[str, str], ...]:
     """Hands the id of the request being served on to the services that serve it."""
     request_id = REQUEST_ID.get()
     return ((REQUEST_ID_KEY, request_id),) if request_id else ()
-
-
-async def answered(call: Any, endpoint: str, seconds: float) -> None:
-    """Waits until the service has accepted the call; services send headers at once.
-
-    Raises:
-        ServiceUnavailable: nobody accepted it in time.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            await call.wait_for_connection()
-    except TimeoutError:
-        raise ServiceUnavailable(
-            f"{endpoint} did not answer within {seconds:g} s; check the address and that the service runs",
-            endpoint=endpoint,
-        ) from None

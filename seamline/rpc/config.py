@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from seamline.rpc.tls import Tls
+
 
 class ServerConfig(BaseSettings):
     """Settings of one service process, each from the environment variable SEAMLINE_<NAME>.
@@ -37,6 +39,18 @@ class ServerConfig(BaseSettings):
     """Stage calls that may wait for their turn; one more is refused with RESOURCE_EXHAUSTED."""
     drain_seconds: float = Field(default=30.0, ge=0)
     """How long calls under way may go on after SIGTERM; less than the pod's terminationGracePeriodSeconds."""
+    tls_certificate: str = ""
+    """PEM file of the certificate, and the chain above it, to serve with and to show to the services called; empty to
+    serve plaintext. The files of all four settings are read again when they change."""
+    tls_key: str = ""
+    """PEM file of its key."""
+    tls_client_ca: str = ""
+    """PEM file of authorities: callers must show a certificate of one of them; empty if they need not."""
+    tls_ca: str = ""
+    """PEM file of the authorities of the services called, or `system`; empty to call them in plaintext."""
+    health_port: int | None = Field(default=None, ge=0, le=65535)
+    """A second port, without TLS, that answers nothing but grpc.health.v1, for probes that know no TLS; 0 takes a free
+    one, None has none."""
     max_message_bytes: int = Field(default=4 << 20, ge=1024)
     """Largest message accepted; frames never travel in messages."""
     max_connection_age_seconds: float = Field(default=60.0, ge=0)
@@ -44,6 +58,11 @@ class ServerConfig(BaseSettings):
     0 never renews."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """DEBUG also logs health checks."""
+
+    @property
+    def tls(self) -> Tls:
+        """The four settings of TLS."""
+        return Tls(certificate=self.tls_certificate, key=self.tls_key, client_ca=self.tls_client_ca, ca=self.tls_ca)
 
     @classmethod
     def read(cls) -> Self:

@@ -47,9 +47,10 @@ class Persistence:
 class _Endpoint:
     """One address, with the number of this process's calls under way there."""
 
-    def __init__(self, address: str, method: grpc.aio.UnaryStreamMultiCallable[Any, Any]) -> None:
+    def __init__(self, address: str, channel: grpc.aio.Channel, method: Method) -> None:
         self.address = address
-        self.method = method
+        self.channel = channel
+        self.method = method(channel)
         self.running = 0
 
 
@@ -78,7 +79,7 @@ class Replicas:
             persistence: how long a call is repeated.
         """
         addresses = [address.strip() for address in endpoints.split(",")]
-        self._endpoints = [_Endpoint(address, method(open_channel(address))) for address in addresses]
+        self._endpoints = [_Endpoint(address, open_channel(address), method) for address in addresses]
         self._persistence = persistence
         connect_seconds = CONNECT_SECONDS if len(addresses) == 1 else CONNECT_ELSEWHERE_SECONDS
         self._one_attempt = Retry(repeats=0, patience_seconds=0.0, connect_seconds=connect_seconds)
@@ -105,7 +106,12 @@ class Replicas:
             try:
                 metadata = () if attempts.may_queue else _NO_QUEUE
                 events = call_stage(
-                    endpoint.method, request, endpoint.address, retry=self._one_attempt, metadata=metadata
+                    endpoint.method,
+                    request,
+                    endpoint.address,
+                    channel=endpoint.channel,
+                    retry=self._one_attempt,
+                    metadata=metadata,
                 )
                 async with aclosing(events):
                     async for event in events:

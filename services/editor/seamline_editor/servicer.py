@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc
@@ -97,7 +98,7 @@ def connect(config: EditorConfig) -> Stages:
     persistence = Persistence(patience_seconds=config.patience_seconds)
 
     def replicas(stage: str, endpoints: str, method: Callable[[grpc.aio.Channel], Any]) -> Replicas:
-        return Replicas(stage, endpoints, open_channel, method, persistence)
+        return Replicas(stage, endpoints, partial(open_channel, tls=config.tls), method, persistence)
 
     stitch = replicas("stitch", config.stitcher, lambda channel: StitcherServiceStub(channel).Stitch)
     return Stages(
