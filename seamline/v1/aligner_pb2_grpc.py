@@ -51,9 +51,10 @@ class AlignerServiceServicer:
         resumes earlier work. Frames without a face do not fail the call unless no frame has one.
 
         INVALID_ARGUMENT: the request is malformed, or the object is not a readable video (empty, not a video,
-        truncated before its first frame). NOT_FOUND: the object does not exist. DATA_LOSS: its bytes do not have
-        the given digest. FAILED_PRECONDITION: no face in any frame, or the landmark backend is not installed.
-        UNAVAILABLE: the object store cannot be reached.
+        truncated before its first frame), or has more bytes, seconds, frames or pixels than the service takes.
+        NOT_FOUND: the object does not exist. DATA_LOSS: its bytes do not have the given digest.
+        FAILED_PRECONDITION: no face in any frame, or the landmark backend is not installed. UNAVAILABLE: the object
+        store cannot be reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,9 +38,10 @@ class AlignerServiceStub:
     resumes earlier work. Frames without a face do not fail the call unless no frame has one.
 
     INVALID_ARGUMENT: the request is malformed, or the object is not a readable video (empty, not a video,
-    truncated before its first frame). NOT_FOUND: the object does not exist. DATA_LOSS: its bytes do not have
-    the given digest. FAILED_PRECONDITION: no face in any frame, or the landmark backend is not installed.
-    UNAVAILABLE: the object store cannot be reached.
+    truncated before its first frame), or has more bytes, seconds, frames or pixels than the service takes.
+    NOT_FOUND: the object does not exist. DATA_LOSS: its bytes do not have the given digest.
+    FAILED_PRECONDITION: no face in any frame, or the landmark backend is not installed. UNAVAILABLE: the object
+    store cannot be reached.
     """
 
 @_typing.type_check_only
@@ -53,9 +54,10 @@ class AlignerServiceAsyncStub(AlignerServiceStub):
     resumes earlier work. Frames without a face do not fail the call unless no frame has one.
 
     INVALID_ARGUMENT: the request is malformed, or the object is not a readable video (empty, not a video,
-    truncated before its first frame). NOT_FOUND: the object does not exist. DATA_LOSS: its bytes do not have
-    the given digest. FAILED_PRECONDITION: no face in any frame, or the landmark backend is not installed.
-    UNAVAILABLE: the object store cannot be reached.
+    truncated before its first frame), or has more bytes, seconds, frames or pixels than the service takes.
+    NOT_FOUND: the object does not exist. DATA_LOSS: its bytes do not have the given digest.
+    FAILED_PRECONDITION: no face in any frame, or the landmark backend is not installed. UNAVAILABLE: the object
+    store cannot be reached.
     """
 
 class AlignerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,9 +73,10 @@ class AlignerServiceServicer(metaclass=_abc_1.ABCMeta):
         resumes earlier work. Frames without a face do not fail the call unless no frame has one.
 
         INVALID_ARGUMENT: the request is malformed, or the object is not a readable video (empty, not a video,
-        truncated before its first frame). NOT_FOUND: the object does not exist. DATA_LOSS: its bytes do not have
-        the given digest. FAILED_PRECONDITION: no face in any frame, or the landmark backend is not installed.
-        UNAVAILABLE: the object store cannot be reached.
+        truncated before its first frame), or has more bytes, seconds, frames or pixels than the service takes.
+        NOT_FOUND: the object does not exist. DATA_LOSS: its bytes do not have the given digest.
+        FAILED_PRECONDITION: no face in any frame, or the landmark backend is not installed. UNAVAILABLE: the object
+        store cannot be reached.
         """
 
 def add_AlignerServiceServicer_to_server(servicer: AlignerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -194,6 +194,7 @@ class EditVideoResult(_message.Message):
     STEP_SECONDS_FIELD_NUMBER: _builtins.int
     BUNDLE_FIELD_NUMBER: _builtins.int
     RESTYLE_FIGURES_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     """The bundle that was used."""
     @_builtins.property
@@ -216,7 +217,9 @@ class EditVideoResult(_message.Message):
     def scores(self) -> _metrics_pb2.ScoreResult: ...
     @_builtins.property
     def stage_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Wall seconds of each stage in this call: align, invert, restyle where there is a style, stitch, score, mux."""
+        """Wall seconds of each stage in this call: fetch where the video has an address, align, invert, restyle where there is a
+        style, stitch, score, mux, deliver where the result is sent.
+        """
 
     @_builtins.property
     def step_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
@@ -225,6 +228,10 @@ class EditVideoResult(_message.Message):
     @_builtins.property
     def restyle_figures(self) -> _inverter_pb2.RestyleResult:
         """Only with a style."""
+
+    @_builtins.property
+    def source(self) -> _media_pb2.ArtifactRef:
+        """The video in the store, with its digest: what Erase asks for, and a call that is not to fetch it again."""
 
     def __init__(
         self,
@@ -240,10 +247,11 @@ class EditVideoResult(_message.Message):
         step_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         bundle: _builtins.str = ...,
         restyle_figures: _inverter_pb2.RestyleResult | None = ...,
+        source: _media_pb2.ArtifactRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "edited", b"edited", "inversion", b"inversion", "inversion_figures", b"inversion_figures", "restyle_figures", b"restyle_figures", "scores", b"scores", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "edited", b"edited", "inversion", b"inversion", "inversion_figures", b"inversion_figures", "restyle_figures", b"restyle_figures", "scores", b"scores", "source", b"source", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "bundle", b"bundle", "edited", b"edited", "inversion", b"inversion", "inversion_figures", b"inversion_figures", "restyle_figures", b"restyle_figures", "scores", b"scores", "stage_seconds", b"stage_seconds", "step_seconds", b"step_seconds", "stitched", b"stitched", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "bundle", b"bundle", "edited", b"edited", "inversion", b"inversion", "inversion_figures", b"inversion_figures", "restyle_figures", b"restyle_figures", "scores", b"scores", "source", b"source", "stage_seconds", b"stage_seconds", "step_seconds", b"step_seconds", "stitched", b"stitched", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -383,6 +391,7 @@ class PreviewVideoResult(_message.Message):
     STAGE_SECONDS_FIELD_NUMBER: _builtins.int
     STEP_SECONDS_FIELD_NUMBER: _builtins.int
     BUNDLE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
     @_builtins.property
     def sheet(self) -> _media_pb2.ArtifactRef:
@@ -392,10 +401,16 @@ class PreviewVideoResult(_message.Message):
     def frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def stage_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Wall seconds of each stage in this call: align, invert, restyle where there is a style, preview."""
+        """Wall seconds of each stage in this call: fetch where the video has an address, align, invert, restyle where there is a
+        style, preview, deliver where the sheet is sent.
+        """
 
     @_builtins.property
     def step_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    @_builtins.property
+    def source(self) -> _media_pb2.ArtifactRef:
+        """As in EditVideoResult."""
+
     def __init__(
         self,
         *,
@@ -404,10 +419,11 @@ class PreviewVideoResult(_message.Message):
         stage_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         step_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         bundle: _builtins.str = ...,
+        source: _media_pb2.ArtifactRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sheet", b"sheet"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sheet", b"sheet", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "frames", b"frames", "sheet", b"sheet", "stage_seconds", b"stage_seconds", "step_seconds", b"step_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "frames", b"frames", "sheet", b"sheet", "source", b"source", "stage_seconds", b"stage_seconds", "step_seconds", b"step_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,7 +67,12 @@ class EditorServiceServicer:
         Cancelling it cancels the stages.
 
         Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
-        edit is unknown or its strength is out of the range that ListEdits gives, or a style's texts cannot be read.
+        edit is unknown or its strength is out of the range that ListEdits gives, a style's texts cannot be read, the video lies
+        outside the store, or an address is not of an origin that the editor allows.
+
+        Of addresses: INVALID_ARGUMENT, or NOT_FOUND, when the server refuses or redirects, or the video is too large; DATA_LOSS
+        when it has another digest; FAILED_PRECONDITION when it takes too long or its certificate is not trusted; UNAVAILABLE when
+        the server does not answer. What is finished stays: with a new address, a repeated call goes on from there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

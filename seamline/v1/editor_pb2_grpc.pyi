@@ -39,7 +39,12 @@ class EditorServiceStub:
     Cancelling it cancels the stages.
 
     Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
-    edit is unknown or its strength is out of the range that ListEdits gives, or a style's texts cannot be read.
+    edit is unknown or its strength is out of the range that ListEdits gives, a style's texts cannot be read, the video lies
+    outside the store, or an address is not of an origin that the editor allows.
+
+    Of addresses: INVALID_ARGUMENT, or NOT_FOUND, when the server refuses or redirects, or the video is too large; DATA_LOSS
+    when it has another digest; FAILED_PRECONDITION when it takes too long or its certificate is not trusted; UNAVAILABLE when
+    the server does not answer. What is finished stays: with a new address, a repeated call goes on from there.
     """
     PreviewVideo: _grpc.UnaryStreamMultiCallable[_editor_pb2.PreviewVideoRequest, _editor_pb2.PreviewVideoResponse]
     """Aligns, inverts and restyles, as EditVideo would with the same options, and draws what some edits would look like, without
@@ -65,7 +70,12 @@ class EditorServiceAsyncStub(EditorServiceStub):
     Cancelling it cancels the stages.
 
     Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
-    edit is unknown or its strength is out of the range that ListEdits gives, or a style's texts cannot be read.
+    edit is unknown or its strength is out of the range that ListEdits gives, a style's texts cannot be read, the video lies
+    outside the store, or an address is not of an origin that the editor allows.
+
+    Of addresses: INVALID_ARGUMENT, or NOT_FOUND, when the server refuses or redirects, or the video is too large; DATA_LOSS
+    when it has another digest; FAILED_PRECONDITION when it takes too long or its certificate is not trusted; UNAVAILABLE when
+    the server does not answer. What is finished stays: with a new address, a repeated call goes on from there.
     """
     PreviewVideo: _aio.UnaryStreamMultiCallable[_editor_pb2.PreviewVideoRequest, _editor_pb2.PreviewVideoResponse]  # type: ignore[assignment]
     """Aligns, inverts and restyles, as EditVideo would with the same options, and draws what some edits would look like, without
@@ -94,7 +104,12 @@ class EditorServiceServicer(metaclass=_abc_1.ABCMeta):
         Cancelling it cancels the stages.
 
         Fails as the stages do, with their status, message and details; INVALID_ARGUMENT before any work when an
-        edit is unknown or its strength is out of the range that ListEdits gives, or a style's texts cannot be read.
+        edit is unknown or its strength is out of the range that ListEdits gives, a style's texts cannot be read, the video lies
+        outside the store, or an address is not of an origin that the editor allows.
+
+        Of addresses: INVALID_ARGUMENT, or NOT_FOUND, when the server refuses or redirects, or the video is too large; DATA_LOSS
+        when it has another digest; FAILED_PRECONDITION when it takes too long or its certificate is not trusted; UNAVAILABLE when
+        the server does not answer. What is finished stays: with a new address, a repeated call goes on from there.
         """
 
     @_abc_1.abstractmethod

@@ -222,7 +222,7 @@ class Progress(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     FIGURES_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """align, invert, restyle, stitch, preview, score or mux."""
+    """fetch, align, invert, restyle, stitch, preview, score, mux or deliver."""
     step: _builtins.str
     """The step inside the stage, for instance "detect" or "pti"."""
     done: _builtins.int
