@@ -15,7 +15,7 @@ PROBES = "probes/"
 SLOW = timedelta(seconds=3)
 """A small object that takes longer to write, read and remove makes every stage wait."""
 MOST_SKEW = timedelta(minutes=1)
-"""Between the clocks of a service and its store: S3 refuses signatures from 15 minutes on, and ages are measured by both."""
+"""Between the clocks of a service and its store, both of which the age of an object is measured with."""
 
 _CONTENT = b"seamline doctor"
 _REMEDY = "look at the store's own log"
