@@ -1,5 +1,5 @@
 # make demo    edit the demo clip and write out/demo/{edited.mp4,edited.json,report.html}
-# make test    every test that needs nothing but this repository
+# make test    every test that needs nothing but this repository, in WORKERS= processes
 # make test-cluster    the tests with programs from elsewhere: Prometheus, kubectl, …; says what to install where one is missing
 # make lint    ruff, pyright, buf; with CONTRACT=<commit or tag> the protos must keep that contract, not HEAD's
 # make lint-deploy     build every overlay of deploy/k8s, validate it against Kubernetes' schemas, scan it; needs kubectl
@@ -18,6 +18,7 @@ BUF := node_modules/.bin/buf
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 DEMO := out/demo
 CONTRACT := HEAD
+WORKERS := 2
 
 # Images: TAG names one build for good; the digest of the base is in deploy/images/Dockerfile.
 ENGINE ?= $(shell command -v docker || command -v buildah || echo docker)
@@ -36,8 +37,9 @@ demo: $(STAMPS)/install
 	mkdir -p $(DEMO)
 	$(BIN)/seamline edit assets/presenter.mp4 --edit smile=+2 -o $(DEMO)/edited.mp4 --report $(DEMO)/report.html
 
+# One thread a worker: where several have as many threads as there are cores, they wait for each other.
 test: $(STAMPS)/dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 test-cluster: $(STAMPS)/dev $(STAMPS)/triton
 	$(BIN)/python -m pytest -m cluster
