@@ -1,5 +1,7 @@
 """What a key may look like: the same rule for every store, so that work moves between them."""
 
+import re
+
 from seamline.errors import InvalidInput
 
 MAX_KEY_BYTES = 900
@@ -34,6 +36,11 @@ def check_prefix(prefix: str) -> str:
     if prefix:
         check_key(prefix.removesuffix("/"))
     return prefix
+
+
+def named(uri: str) -> str:
+    """An address for messages: whose query or user part may be a secret."""
+    return re.sub(r"^([^/]*//)[^/]*@", r"\1", re.sub(r"[?#].*", "", uri, flags=re.DOTALL))
 
 
 def _what_is_wrong(key: str) -> str:

@@ -1,6 +1,7 @@
 """The store in a local directory: for a laptop, a test, or one machine with a disk."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from seamline.errors import InvalidInput, NotFound, StoreUnavailable
 from seamline.storage.atomic import UNFINISHED, atomic_write
 from seamline.storage.entry import Entry
-from seamline.storage.keys import check_key, check_prefix, is_key
+from seamline.storage.keys import check_key, check_prefix, is_key, named
 
 
 class LocalStore:
@@ -86,14 +87,15 @@ class LocalStore:
         return self._path(key).as_uri()
 
     def key(self, uri: str) -> str:
-        parts = urlsplit(uri)
-        path = unquote(parts.path)
         base = f"{self.root}/"
-        if parts.scheme != "file" or parts.netloc or not path.startswith(base):
+        # Taken apart by hand: `urlsplit` has errors of its own for what is no address at all.
+        scheme, _, rest = uri.partition("://")
+        path = unquote(re.split("[?#]", rest)[0])
+        if scheme != "file" or not path.startswith(base):
             raise InvalidInput(
-                f"{uri!r} is not in the store {self.root.as_uri()}; upload the object there first",
+                f"{named(uri)!r} is not in the store {self.root.as_uri()}; upload the object there first",
                 field="uri",
-                uri=uri,
+                uri=named(uri),
                 store=self.root.as_uri(),
             )
         return check_key(path.removeprefix(base))

@@ -17,7 +17,7 @@ from minio.error import MinioException, S3Error
 from seamline.errors import InvalidInput, NotFound, StoreUnavailable
 from seamline.storage.atomic import atomic_write
 from seamline.storage.entry import Entry
-from seamline.storage.keys import check_key, check_prefix, is_key
+from seamline.storage.keys import check_key, check_prefix, is_key, named
 
 CHUNK_BYTES = 1 << 20
 PART_BYTES = 5 << 20
@@ -134,9 +134,9 @@ class S3Store:
         base = f"s3://{self._bucket}/{self._prefix}"
         if not uri.startswith(base):
             raise InvalidInput(
-                f"{uri!r} is not in the store {base}; upload the object there first",
+                f"{named(uri)!r} is not in the store {base}; upload the object there first",
                 field="uri",
-                uri=uri,
+                uri=named(uri),
                 store=base,
             )
         return check_key(uri.removeprefix(base))

@@ -108,9 +108,18 @@ def addresses_lead_back(store: Store, _: Path) -> None:
         assert store.key(store.uri(key)) == key
         assert store.get(store.key(store.uri(key))) == key.encode()
     base = store.uri("a/b").removesuffix("a/b")
-    for uri in ("file:///etc/passwd", "s3://another/a/b", "a/b", "", base, f"{base}../a", f"{base}a/../../b"):
+    for uri in (
+        "file:///etc/passwd", "s3://another/a/b", "a/b", "", base, f"{base}../a", f"{base}a/../../b", "file://[", "http://["
+    ):  # fmt: skip
         with pytest.raises(InvalidInput):
             store.key(uri)
+
+
+def keeps_what_is_secret_in_an_address(store: Store, _: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        store.key("https://user:word@host/bucket/key?X-Amz-Signature=secret#part")
+    assert "'https://host/bucket/key'" in str(caught.value)
+    assert caught.value.metadata["uri"] == "https://host/bucket/key"
 
 
 def refuses_keys_that_lead_out(store: Store, scratch: Path) -> None:
@@ -162,6 +171,7 @@ CONTRACT: list[Callable[[Store, Path], None]] = [
     deletes,
     discards_nothing_that_is_finished,
     addresses_lead_back,
+    keeps_what_is_secret_in_an_address,
     refuses_keys_that_lead_out,
     writers_race_without_mixing,
 ]
