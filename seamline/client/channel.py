@@ -35,7 +35,7 @@ _SERVICE_CONFIG = json.dumps(
 )
 
 
-def open_channel(endpoint: str, *, tls: Tls = Tls(), token: str = "") -> grpc.aio.Channel:
+def open_channel(endpoint: str, *, tls: Tls = Tls(), token: str = "", name: str = "") -> grpc.aio.Channel:
     """A channel to `endpoint`; it connects when first used and must be closed (`async with`).
 
     Args:
@@ -43,6 +43,7 @@ def open_channel(endpoint: str, *, tls: Tls = Tls(), token: str = "") -> grpc.ai
         tls: whom to trust and what to show; without authorities it speaks plaintext, as inside a mesh. Files that
             change are read again, and later calls use them.
         token: sent with every call, as the editor may ask for.
+        name: what the certificate of the service is for, where the endpoint is one of its addresses.
 
     Raises:
         InvalidInput: the endpoint is empty, a file of `tls` is wrong, or the token would go over plaintext.
@@ -50,10 +51,10 @@ def open_channel(endpoint: str, *, tls: Tls = Tls(), token: str = "") -> grpc.ai
     if not endpoint:
         raise InvalidInput('the endpoint is empty; give it as "host:port" or "dns:///host:port"', field="endpoint")
     metadata = authorization(token, endpoint, encrypted=bool(tls.ca)) if token else ()
-    return RenewingChannel(partial(_connect, endpoint), tls.channel_credentials(), metadata)
+    return RenewingChannel(partial(_connect, endpoint, name), tls.channel_credentials(), metadata)
 
 
-def _connect(endpoint: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+def _connect(endpoint: str, name: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
     options = [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.enable_retries", 1),
@@ -67,4 +68,6 @@ def _connect(endpoint: str, credentials: grpc.ChannelCredentials | None) -> grpc
     ]
     if credentials is None:
         return grpc.aio.insecure_channel(endpoint, options=options)
+    if name:
+        options.append(("grpc.ssl_target_name_override", name))
     return grpc.aio.secure_channel(endpoint, credentials, options=options)

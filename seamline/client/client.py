@@ -8,12 +8,14 @@ import grpc
 
 from seamline.client.channel import open_channel
 from seamline.client.connecting import answered
+from seamline.client.diagnosis import EDITOR_SECONDS, diagnosed
 from seamline.client.stage import Retry, call_stage, request_metadata
 from seamline.client.tokens import TOKEN
 from seamline.rpc.errors import error_from_call
 from seamline.rpc.tls import Tls
 from seamline.v1 import editor_pb2
 from seamline.v1.aligner_pb2 import AlignOptions
+from seamline.v1.diagnostics_pb2 import DiagnoseRequest, DiagnoseResponse
 from seamline.v1.editor_pb2_grpc import EditorServiceStub
 from seamline.v1.inverter_pb2 import InvertOptions
 from seamline.v1.media_pb2 import ArtifactRef, Edit, Progress, TextStyle, Variant
@@ -159,6 +161,19 @@ class Client:
             raise error_from_call(error, self._endpoint) from None
         finally:
             call.cancel()
+
+    async def diagnose(self, bundle: str = "", *, probe: str = "") -> DiagnoseResponse:
+        """What is wrong with the editor and the replicas it calls, if anything is.
+
+        Args:
+            bundle: that they are to have; empty for the default.
+            probe: key, below probes/, of an object that the store must have; empty for none.
+
+        Raises:
+            ServiceUnavailable: the editor does not answer.
+        """
+        request = DiagnoseRequest(bundle=bundle, probe=probe)
+        return await diagnosed(self._channel, self._endpoint, request, EDITOR_SECONDS)
 
     def _call(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
         return call_stage(method, request, self._endpoint, channel=self._channel, timeout=timeout, retry=self._retry)

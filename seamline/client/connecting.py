@@ -50,9 +50,9 @@ async def answered(call: Any, endpoint: str, seconds: float, channel: grpc.aio.C
         if accepted.done():
             accepted.result()
         elif distrust.done():
-            raise _unavailable(endpoint, "cannot be connected to", distrust.result())
+            raise unavailable(endpoint, "cannot be connected to", distrust.result())
         else:
-            raise _unavailable(endpoint, f"did not answer within {seconds:g} s", await _fault(channel))
+            raise unavailable(endpoint, f"did not answer within {seconds:g} s", await _fault(channel))
     finally:
         accepted.cancel()
         distrust.cancel()
@@ -77,7 +77,14 @@ async def _fault(channel: grpc.aio.Channel | None) -> str:
     return ""
 
 
-def _unavailable(endpoint: str, what: str, fault: str) -> ServiceUnavailable:
+def unavailable(endpoint: str, what: str, fault: str) -> ServiceUnavailable:
+    """The error that says why there is no connection, and what to do.
+
+    Args:
+        endpoint: the one that was called.
+        what: did not happen.
+        fault: gRPC's details of it; empty if it gave none.
+    """
     said = fault.rpartition("last error: ")[2].removesuffix(": OK")
     remedy = next((cause for sign, cause in _CAUSES if re.search(sign, fault, re.IGNORECASE)), _UNKNOWN)
     return ServiceUnavailable(f"{endpoint} {what}{f' ({said})' if said else ''}; {remedy}", endpoint=endpoint)

@@ -1,9 +1,8 @@
 """Asks a service whether it has what it needs."""
 
-import re
-
 import grpc
 
+from seamline.client.connecting import unavailable
 from seamline.client.stage import request_metadata
 from seamline.errors import SeamlineError, ServiceUnavailable
 from seamline.rpc.errors import error_from_call
@@ -39,14 +38,6 @@ async def diagnosed(
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             text = f"{endpoint} gave no diagnosis within {seconds:g} s; see its log, and whether its node is overloaded"
             raise ServiceUnavailable(text, endpoint=endpoint) from None
-        failed = error_from_call(error, endpoint)
-        if isinstance(failed, ServiceUnavailable):
-            text = f"{endpoint} does not answer ({_cause(error)}); check the address and that the service runs"
-            failed = ServiceUnavailable(text, endpoint=endpoint)
-        raise failed from None
-
-
-def _cause(error: grpc.aio.AioRpcError) -> str:
-    """What gRPC says last and shortest, without the address, which the reader knows."""
-    details = (error.details() or error.code().name).rpartition("last error: ")[2]
-    return re.sub(r"^[A-Z_]+: (ipv[46]:\S+: )?", "", details)
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            raise unavailable(endpoint, "does not answer", error.details() or "") from None
+        raise error_from_call(error, endpoint) from None

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from seamline.diagnosis import bundle, device, store
+from seamline.diagnosis import bundle, certificates, device, store
 from seamline.rpc.config import ServerConfig
+from seamline.rpc.tls import Tls
 from seamline.v1.diagnostics_pb2 import Check, DiagnoseRequest
 
 
@@ -51,6 +52,15 @@ def looks(config: ServerConfig, request: DiagnoseRequest, *, computes: bool) -> 
                 find=partial(device.check_device, config.device),
                 limit_seconds=60.0,
                 remedy="look at nvidia-smi on the node: the GPU does not answer",
+            )
+        )
+    if config.tls != Tls():
+        found.append(
+            Look(
+                subject=certificates.SUBJECT,
+                find=partial(certificates.check_tls, config.tls),
+                limit_seconds=20.0,
+                remedy="look at the volume that the certificates are on: it hardly answers",
             )
         )
     return found

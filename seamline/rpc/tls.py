@@ -77,15 +77,16 @@ class Tls:
         named = (self.ca, self.certificate, self.key) if self.ca else ()
         return Reloaded(self._paths(*named), self._channel_credentials)
 
-    def expires(self) -> datetime | None:
-        """When the certificate that is shown ends to be valid, in UTC; None if there is none.
+    def validity(self) -> tuple[datetime, datetime] | None:
+        """From when to when the certificate that is shown is valid, in UTC; None if there is none.
 
         Raises:
             InvalidInput: the file is missing or wrong.
         """
         if not self.certificate:
             return None
-        return _certificates(CERTIFICATE, self.certificate)[0].not_valid_after_utc
+        shown = _certificates(CERTIFICATE, self.certificate)[0]
+        return shown.not_valid_before_utc, shown.not_valid_after_utc
 
     def _server_configuration(self) -> grpc.ServerCertificateConfiguration:
         authorities = _authorities(CLIENT_CA, self.client_ca) if self.client_ca else None

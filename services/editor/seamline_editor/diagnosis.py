@@ -2,13 +2,18 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from urllib.parse import urlsplit
+
+import grpc
 
 from seamline.client import open_channel
 from seamline.client.diagnosis import REPLICA_SECONDS, diagnosed
 from seamline.diagnosis.check import fault, fault_of
 from seamline.errors import SeamlineError, ServiceUnavailable
+from seamline.rpc.tls import Tls
 from seamline.v1.diagnostics_pb2 import DiagnoseRequest, ServiceReport
 from seamline_editor.config import EditorConfig
 from seamline_editor.replicas import DNS
@@ -23,26 +28,30 @@ async def ask_replicas(config: EditorConfig, request: DiagnoseRequest) -> list[S
     """The reports of all replicas side by side; one that does not answer has a report that says so.
 
     Args:
-        config: where the stages are.
+        config: where the stages are, and how to call them.
         request: passed on as it is.
     """
     listed = [(stage, entry.strip()) for stage in STAGES for entry in getattr(config, stage).split(",")]
-    reports = await asyncio.gather(*(_ask_listed(stage, endpoint, request) for stage, endpoint in listed))
+    reports = await asyncio.gather(*(_ask_listed(stage, entry, request, config.tls) for stage, entry in listed))
     return list(chain.from_iterable(reports))
 
 
-async def _ask_listed(stage: str, endpoint: str, request: DiagnoseRequest) -> list[ServiceReport]:
+async def _ask_listed(stage: str, endpoint: str, request: DiagnoseRequest, tls: Tls) -> list[ServiceReport]:
     """The reports of the replicas behind one entry of a setting: one, or all that a name leads to."""
     try:
-        addresses = await _addresses(endpoint)
+        host, addresses = await _addresses(endpoint)
     except ServiceUnavailable as error:
         return [_unanswered(stage, endpoint, error)]
-    return await asyncio.gather(*(_ask(stage, address, request) for address in addresses))
+    return await asyncio.gather(
+        *(_ask(stage, each, request, partial(open_channel, each, tls=tls, name=host)) for each in addresses)
+    )
 
 
-async def _ask(stage: str, endpoint: str, request: DiagnoseRequest) -> ServiceReport:
+async def _ask(
+    stage: str, endpoint: str, request: DiagnoseRequest, opened: Callable[[], grpc.aio.Channel]
+) -> ServiceReport:
     try:
-        async with open_channel(endpoint) as channel:
+        async with opened() as channel:
             response = await diagnosed(channel, endpoint, request, REPLICA_SECONDS)
     except SeamlineError as error:
         return _unanswered(stage, endpoint, error)
@@ -59,8 +68,8 @@ def _unanswered(stage: str, endpoint: str, error: SeamlineError) -> ServiceRepor
     return ServiceReport(service=stage, endpoint=endpoint, checks=[found])
 
 
-async def _addresses(endpoint: str) -> list[str]:
-    """The endpoints behind one: every address of a dns:/// name, else itself.
+async def _addresses(endpoint: str) -> tuple[str, list[str]]:
+    """A dns:/// name and the endpoint of each address that it leads to; else no name, and the endpoint itself.
 
     A name that asks a name server of its own (dns://server/name) is left to gRPC, which asks one of the replicas.
 
@@ -69,7 +78,7 @@ async def _addresses(endpoint: str) -> list[str]:
     """
     target = endpoint.removeprefix(DNS)
     if target == endpoint or (target.startswith("//") and not target.startswith("///")):
-        return [endpoint]
+        return "", [endpoint]
     place = urlsplit(f"//{target.lstrip('/')}")
     try:
         host, port = place.hostname or "", place.port or GRPC_PORT
@@ -81,7 +90,7 @@ async def _addresses(endpoint: str) -> list[str]:
         ) from error
     # A replica has an address of each family: one family shows it once.
     family = min((entry[0] for entry in found), key=lambda each: each != socket.AF_INET)
-    return sorted({_joined(str(entry[4][0]), port) for entry in found if entry[0] == family})
+    return host, sorted({_joined(str(entry[4][0]), port) for entry in found if entry[0] == family})
 
 
 def _joined(address: str, port: int) -> str:

@@ -19,7 +19,7 @@ def authority(tmp_path_factory) -> Authority:
 def test_nothing_set_is_plaintext() -> None:
     assert Tls().server_credentials() is None
     assert Tls().channel_credentials().get() is None
-    assert Tls().expires() is None
+    assert Tls().validity() is None
 
 
 def test_the_environment_names_the_files_of_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,9 +30,9 @@ def test_the_environment_names_the_files_of_a_caller(monkeypatch: pytest.MonkeyP
 
 def test_the_end_of_a_certificate_is_known(authority: Authority) -> None:
     issued = authority.issue("known", ends_in=timedelta(hours=3))
-    ends = Tls(certificate=str(issued.certificate)).expires()
-    assert ends is not None
-    assert abs(ends - datetime.now(UTC) - timedelta(hours=3)) < timedelta(minutes=1)
+    validity = Tls(certificate=str(issued.certificate)).validity()
+    assert validity is not None
+    assert abs(validity[1] - datetime.now(UTC) - timedelta(hours=3)) < timedelta(minutes=1)
 
 
 FAULTS = (
