@@ -5,8 +5,8 @@
 
 A file goes into the store that the services share (SEAMLINE_STORE). An https address, for instance a presigned one, is
 fetched by the editor itself, which must allow its origin. SEAMLINE_EDITOR, SEAMLINE_TLS_CA, SEAMLINE_TLS_CERTIFICATE,
-SEAMLINE_TLS_KEY and SEAMLINE_TOKEN say how to reach it. Exit status: 0 all done, 1 one failed, try again later; 2 one was
-rejected; 130 interrupted.
+SEAMLINE_TLS_KEY and SEAMLINE_TOKEN say how to reach it. Exit status: 0 all done; 1 one failed, try again later; 2 one
+was rejected; 130 interrupted.
 """
 
 import argparse
