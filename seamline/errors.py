@@ -11,6 +11,9 @@
     ├── StoreUnavailable      the object store does not answer or refuses us      UNAVAILABLE
     ├── ServiceUnavailable    a service that this one calls does not answer       UNAVAILABLE
     ├── Overloaded            this replica has no room; try another, or later     RESOURCE_EXHAUSTED
+    ├── QuotaExceeded         the client has had all that it may have for now     RESOURCE_EXHAUSTED
+    ├── Unauthenticated       the caller does not say, or prove, who it is        UNAUTHENTICATED
+    ├── Forbidden             we know the caller, and it may not do this          PERMISSION_DENIED
     └── Cancelled             the caller went away or the deadline passed         CANCELLED
 
 `seamline.rpc.errors` maps them to gRPC status and back, so a client sees the error that the service raised.
@@ -75,6 +78,24 @@ class Overloaded(SeamlineError):
     """
 
     retry_seconds: float = 1.0
+
+
+class QuotaExceeded(SeamlineError):
+    """The client has had all that it may have for now.
+
+    Attributes:
+        retry_seconds: after what time some of it is free again; None if waiting does not help.
+    """
+
+    retry_seconds: float | None = None
+
+
+class Unauthenticated(SeamlineError):
+    """The caller does not say who it is, or cannot prove it."""
+
+
+class Forbidden(SeamlineError):
+    """The caller is known, and may not do this."""
 
 
 class Cancelled(SeamlineError):

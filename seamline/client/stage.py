@@ -34,7 +34,7 @@ class Retry:
     backoff_seconds: float = 0.5
     """Mean wait before the first repeat; it doubles each time."""
     patience_seconds: float = 600.0
-    """How long to wait, in all, for room while every replica is full."""
+    """How long to wait, in all, for room while every replica is full, or for more of a quota."""
 
 
 class _Attempts:
@@ -73,7 +73,7 @@ class _Attempts:
         if isinstance(error, _BROKEN) and self._broken < self._retry.repeats:
             wait = self._retry.backoff_seconds * 2**self._broken
             self._broken += 1
-        elif (room := retry_seconds(call)) is not None and self._waited < self._retry.patience_seconds:
+        elif (room := retry_seconds(call)) is not None and self._waited + room <= self._retry.patience_seconds:
             wait = room
             self._waited += wait
         else:

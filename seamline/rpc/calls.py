@@ -10,7 +10,7 @@ import inspect
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any
@@ -19,6 +19,7 @@ import grpc
 
 from seamline.errors import SeamlineError
 from seamline.rpc import metrics, tracing
+from seamline.rpc.callers import ADMISSION, UNASKED, UNGUARDED, Caller, Gate, names_of, open_gate
 from seamline.rpc.errors import abort, mapping_of
 from seamline.rpc.logs import REQUEST_ID, REQUEST_ID_KEY
 
@@ -47,7 +48,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         draining: set it when the server is to stop; calls see it as `DRAINING`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gate: Gate = open_gate) -> None:
+        """Starts idle.
+
+        Args:
+            gate: asked before each call, health's aside.
+        """
+        self._gate = gate
         self.idle = asyncio.Event()
         self.draining = asyncio.Event()
         self.idle.set()
@@ -73,6 +80,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
             call = self._begin(details, kind, context)
             try:
+                call.enter(self._gate)
                 response = await behaviour(call.received(request), context)
             except Exception as error:
                 await call.fail(error)
@@ -87,6 +95,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def handle(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             call = self._begin(details, kind, context)
             try:
+                call.enter(self._gate)
                 # The headers tell the caller at once that somebody works on it.
                 await context.send_initial_metadata(((REQUEST_ID_KEY, REQUEST_ID.get()),))
                 responses = behaviour(call.received(request), context)
@@ -105,8 +114,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return handle
 
     def _begin(self, details: grpc.HandlerCallDetails, kind: str, context: grpc.aio.ServicerContext) -> "Call":
-        sent = {name: str(value) for name, value in details.invocation_metadata or ()}
-        REQUEST_ID.set(sent.get(REQUEST_ID_KEY, "")[:64] or uuid.uuid4().hex)
+        sent = [(name, str(value)) for name, value in details.invocation_metadata or ()]
+        REQUEST_ID.set(dict(sent).get(REQUEST_ID_KEY, "")[:64] or uuid.uuid4().hex)
         DRAINING.set(self.draining)
         call = Call(details.method, kind, context, sent)
         self._count(call, 1)
@@ -134,18 +143,34 @@ class Call:
         sent: counts the messages sent.
     """
 
-    def __init__(self, method: str, kind: str, context: grpc.aio.ServicerContext, metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self, method: str, kind: str, context: grpc.aio.ServicerContext, metadata: Sequence[tuple[str, str]]
+    ) -> None:
         self.code: grpc.StatusCode | None = None
         self.infrastructure = method.lstrip("/").startswith(INFRASTRUCTURE)
-        self._span = None if self.infrastructure else tracing.served(method, metadata, REQUEST_ID.get())
+        self._span = None if self.infrastructure else tracing.served(method, dict(metadata), REQUEST_ID.get())
         self._method = method
         self._context = context
+        self._admission = UNASKED
+        self._authorization = [str(value) for key, value in metadata if key == "authorization"]
         self._detail = ""
         self._labels = (kind, *method.lstrip("/").split("/", 1))
         self._start = time.perf_counter()
         self.sent = metrics.SENT.labels(*self._labels)
         self._received = metrics.RECEIVED.labels(*self._labels)
         metrics.STARTED.labels(*self._labels).inc()
+
+    def enter(self, gate: Gate) -> None:
+        """Asks the gate, unless the call is a probe's.
+
+        Raises:
+            SeamlineError: the caller is not let in.
+        """
+        if self._method.startswith(UNGUARDED):
+            return
+        names = names_of(self._context.auth_context())
+        self._admission = gate(Caller(method=self._method, authorization=self._authorization, names=names))
+        ADMISSION.set(self._admission)
 
     def received(self, request: Any) -> Any:
         """The request, or the stream of them, with its messages counted."""
@@ -176,7 +201,8 @@ class Call:
         await abort(self._context, error)
 
     def finish(self) -> None:
-        """Counts and logs the call."""
+        """Counts and logs the call, and has the gate know that it is over."""
+        self._admission.leave()
         seconds = time.perf_counter() - self._start
         code = self.code or self._code_of_lost_caller()
         metrics.HANDLED.labels(*self._labels, code.name).inc()
@@ -185,6 +211,8 @@ class Call:
             self._span.end(code.name, self._detail)
         level = logging.ERROR if code in _FAULTS else logging.INFO
         extra = {"method": self._method, "code": code.name, "seconds": round(seconds, 4)}
+        if self._admission.client:
+            extra["client"] = self._admission.client
         if self._detail:
             extra["detail"] = self._detail
         logger.log(logging.DEBUG if self.infrastructure else level, "call", extra=extra)

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from seamline.rpc.callers import Gate, gate_of, open_gate
 from seamline.rpc.tls import Tls
 
 
@@ -31,6 +32,9 @@ class ServerConfig(BaseSettings):
     """Directory of the installed bundles (SEAMLINE_BUNDLES); None for those that come with Seamline."""
     device: str = "cpu"
     """Where the networks run, as torch names it: cpu, cuda, cuda:1."""
+    triton: str = Field(default="", pattern=r"^(|(grpcs://|dns:///)?[^/\s]+:\d+)$")
+    """Triton server that runs the networks which are only run: host:port, every address of the host in turns, or
+    grpcs://host:port for TLS with the settings below; empty to run them on `device`."""
     threads: int = Field(default=0, ge=0)
     """CPU threads of torch; 0 leaves it to torch, which in a container counts the cores of the node."""
     max_concurrent_stages: int = Field(default=1, ge=1)
@@ -46,6 +50,8 @@ class ServerConfig(BaseSettings):
     """PEM file of its key."""
     tls_client_ca: str = ""
     """PEM file of authorities: callers must show a certificate of one of them; empty if they need not."""
+    tls_client_names: str = ""
+    """Names with commas between: callers must show a certificate for one of them; empty for any of the authority's."""
     tls_ca: str = ""
     """PEM file of the authorities of the services called, or `system`; empty to call them in plaintext."""
     health_port: int | None = Field(default=None, ge=0, le=65535)
@@ -63,6 +69,14 @@ class ServerConfig(BaseSettings):
     def tls(self) -> Tls:
         """The four settings of TLS."""
         return Tls(certificate=self.tls_certificate, key=self.tls_key, client_ca=self.tls_client_ca, ca=self.tls_ca)
+
+    def gate(self) -> Gate:
+        """Who may call.
+
+        Raises:
+            InvalidInput: settings contradict each other, or a file that they name is wrong.
+        """
+        return gate_of(self.tls_client_names, self.tls_client_ca, open_gate)
 
     @classmethod
     def read(cls) -> Self:

@@ -1,8 +1,8 @@
 """The one table between Seamline's errors and gRPC statuses, in both directions.
 
 A failed call carries google.rpc details: ErrorInfo (domain "seamline", a reason per type, the metadata of the
-error), BadRequest (the field at fault) and RetryInfo (when a replica is full). From these the client raises
-the service's error again.
+error), BadRequest (the field at fault) and RetryInfo (when a replica is full, or a quota used up). From these the
+client raises the service's error again.
 """
 
 from typing import NamedTuple, NoReturn
@@ -43,8 +43,14 @@ TABLE: dict[type[errors.SeamlineError], Mapping] = {
     errors.StoreUnavailable: Mapping(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
     errors.ServiceUnavailable: Mapping(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.Overloaded: Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    errors.QuotaExceeded: Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
+    errors.Unauthenticated: Mapping(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    errors.Forbidden: Mapping(grpc.StatusCode.PERMISSION_DENIED, "FORBIDDEN"),
     errors.Cancelled: Mapping(grpc.StatusCode.CANCELLED, "CANCELLED"),
 }
+_LATER = (errors.Overloaded, errors.QuotaExceeded)
+"""What may be well after a while, which they name."""
+
 _TYPES = {mapping.reason: kind for kind, mapping in TABLE.items()}
 
 # What a status without our details means: gRPC itself made it, or something between us and the service. A
@@ -53,6 +59,8 @@ _BARE = {
     grpc.StatusCode.UNAVAILABLE: errors.ServiceUnavailable,
     grpc.StatusCode.CANCELLED: errors.ServiceUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.Cancelled,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: errors.Forbidden,
 }
 
 
@@ -71,7 +79,7 @@ def status_of(error: errors.SeamlineError) -> status_pb2.Status:
         # The description would repeat the message, and headers are small.
         violation = error_details_pb2.BadRequest.FieldViolation(field=_cut(error.field, VALUE_LIMIT))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if isinstance(error, errors.Overloaded):
+    if isinstance(error, _LATER) and error.retry_seconds is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_seconds * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
@@ -104,13 +112,13 @@ def error_from_call(call: grpc.aio.AioRpcError, endpoint: str) -> errors.Seamlin
     kind = _TYPES.get(info.reason) or _newer_type(call.code())
     error = kind(status.message, field=field)
     error.metadata = {**info.metadata, "endpoint": info.metadata.get("endpoint", endpoint)}
-    if isinstance(error, errors.Overloaded) and (seconds := retry_seconds(call)) is not None:
+    if isinstance(error, _LATER) and (seconds := retry_seconds(call)) is not None:
         error.retry_seconds = seconds
     return error
 
 
 def retry_seconds(call: grpc.aio.AioRpcError) -> float | None:
-    """Seconds that a full replica asks to wait, or None if the status does not invite to try again."""
+    """Seconds that the service asks to wait, or None if the status does not invite to try again."""
     status, retry = _status(call), error_details_pb2.RetryInfo()
     if status is None or not _unpack(status, retry):
         return None

@@ -64,9 +64,10 @@ async def started(
         elsewhere: asks the replicas that it calls for their diagnosis; None if it calls none.
 
     Raises:
-        InvalidInput: a port is taken, the address is not this machine's, or a file of TLS is missing or wrong.
+        InvalidInput: a port is taken, the address is not this machine's, or a file or setting of TLS or of the
+            clients is wrong.
     """
-    calls = CallInterceptor()
+    calls = CallInterceptor(config.gate())
     server = grpc.aio.server(interceptors=[calls], options=_options(config))
     register(server)
     diagnostics = DiagnosticsServicer(_short_name(service_full_name), config, elsewhere)

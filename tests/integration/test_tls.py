@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from seamline.client import Retry, call_stage, open_channel
-from seamline.errors import InvalidInput, ServiceUnavailable
+from seamline.errors import Forbidden, InvalidInput, ServiceUnavailable
 from seamline.job import Job
 from seamline.rpc.config import ServerConfig
 from seamline.rpc.server import started
@@ -201,3 +201,23 @@ async def test_a_taken_health_port_is_said_at_the_start() -> None:
         with pytest.raises(InvalidInput, match=f"{port}.*SEAMLINE_HEALTH_PORT"):
             async with service(health_port=port):
                 pytest.fail("two services on one port")
+
+
+@asynchronous
+async def test_of_one_authority_only_the_named_caller_is_let_in(authority: Authority) -> None:
+    theirs = shown(authority.issue()) | {"tls_client_ca": str(authority.certificate)}
+    editor = trusting(authority, authority.issue("one", "editor.example"))
+    backend = trusting(
+        authority, authority.issue("editor.example", "backend.example")
+    )  # its subject counts for nothing
+    async with service(**theirs, tls_client_names="other.example, editor.example") as served:
+        assert await call(served, editor) == result()
+        with pytest.raises(Forbidden, match=r"certificate for backend\.example may not call .*/Align"):
+            await call(served, backend)
+
+
+@asynchronous
+async def test_names_of_callers_without_their_authority_are_a_contradiction(authority: Authority) -> None:
+    with pytest.raises(InvalidInput, match="SEAMLINE_TLS_CLIENT_NAMES is set, but not SEAMLINE_TLS_CLIENT_CA"):
+        async with service(**shown(authority.issue()), tls_client_names="editor"):
+            pytest.fail("it started")
