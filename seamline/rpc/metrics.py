@@ -90,6 +90,16 @@ STORE_FAILURES = Counter(
     "seamline_store_failures_total", "Operations on the object store that failed.", ("operation", "error")
 )
 
+REMOTE_SECONDS = Histogram(
+    "seamline_triton_request_duration_seconds",
+    "Seconds of a request to Triton, its repeats and failures included.",
+    ("model",),
+    buckets=_STORE_BUCKETS,
+)
+REMOTE_RETRIES = Counter(
+    "seamline_triton_retries_total", "Requests to Triton that were repeated because it was away.", ("model",)
+)
+
 STARTED = Counter("grpc_server_started_total", "Calls started on the server.", _CALL)
 HANDLED = Counter("grpc_server_handled_total", "Calls completed on the server.", (*_CALL, "grpc_code"))
 RECEIVED = Counter("grpc_server_msg_received_total", "Messages received from callers.", _CALL)

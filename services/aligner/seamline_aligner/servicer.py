@@ -7,9 +7,10 @@ from typing import Any
 
 import grpc
 
-from seamline.bundles import Bundle, load_bundle
+from seamline.bundles import Bundle
 from seamline.errors import InvalidInput
 from seamline.job import Job
+from seamline.rpc.bundles import Bundles
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Artifact, Store
 from seamline.v1.aligner_pb2 import (
@@ -41,7 +42,7 @@ class AlignerServicer(AlignerServiceServicer):
     """Serves `seamline.v1.AlignerService`."""
 
     def __init__(self, config: AlignerConfig, store: Store) -> None:
-        self._config = config
+        self._bundles = Bundles(config)
         self._store = store
         self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
@@ -52,7 +53,7 @@ class AlignerServicer(AlignerServiceServicer):
         check_request(request)
 
         def work(job: Job) -> AlignResult:
-            bundle = load_bundle(request.bundle, self._config.bundles_path, self._config.device)
+            bundle = self._bundles.open(request.bundle)
             options = options_of(request.options, bundle)
             alignment = domain.align(
                 job,

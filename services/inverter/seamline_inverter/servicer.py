@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import grpc
 
-from seamline.bundles import Bundle, load_bundle
 from seamline.editing.style import planned_style
 from seamline.job import Job
+from seamline.rpc.bundles import Bundles
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
 from seamline.tuning import settings
@@ -31,7 +31,7 @@ class InverterServicer(InverterServiceServicer):
     """Serves `seamline.v1.InverterService`."""
 
     def __init__(self, config: InverterConfig, store: Store) -> None:
-        self._config = config
+        self._bundles = Bundles(config)
         self._store = store
         self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
@@ -41,7 +41,7 @@ class InverterServicer(InverterServiceServicer):
         """Inverts one alignment."""
 
         def work(job: Job) -> InvertResult:
-            bundle = self._bundle(request.bundle)
+            bundle = self._bundles.open(request.bundle)
             config = inversion_config(bundle.defaults["invert"], request.options)
             return _result(invert(self._store, bundle, request.alignment, config, job), job)
 
@@ -54,7 +54,7 @@ class InverterServicer(InverterServiceServicer):
         """Puts one inversion into a style."""
 
         def work(job: Job) -> RestyleResult:
-            bundle = self._bundle(request.bundle)
+            bundle = self._bundles.open(request.bundle)
             style = planned_style(request.style, bundle)
             config = settings(StyleConfig, {}, request.options)
             restyled = restyle(self._store, bundle, request.inversion, style, config, job)
@@ -68,9 +68,6 @@ class InverterServicer(InverterServiceServicer):
 
         async for event in run_stage(context, "restyle", work, self._executor):
             yield (RestyleResponse(progress=event) if isinstance(event, Progress) else RestyleResponse(result=event))
-
-    def _bundle(self, name: str) -> Bundle:
-        return load_bundle(name, self._config.bundles_path, self._config.device)
 
 
 def _result(inverted: Inverted, job: Job) -> InvertResult:

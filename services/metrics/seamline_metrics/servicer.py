@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import grpc
 
-from seamline.bundles import load_bundle
 from seamline.job import Job
+from seamline.rpc.bundles import Bundles
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
 from seamline.v1.media_pb2 import Progress, Timing
@@ -19,7 +19,7 @@ class MetricsServicer(MetricsServiceServicer):
     """Serves `seamline.v1.MetricsService`."""
 
     def __init__(self, config: MetricsConfig, store: Store) -> None:
-        self._config = config
+        self._bundles = Bundles(config)
         self._store = store
         self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
@@ -29,7 +29,7 @@ class MetricsServicer(MetricsServiceServicer):
         """Scores one edit."""
 
         def work(job: Job) -> ScoreResult:
-            bundle = load_bundle(request.bundle, self._config.bundles_path, self._config.device)
+            bundle = self._bundles.open(request.bundle)
             scores = score(self._store, bundle, request.alignment, list(request.stitched), job)
             return _result(scores, job)
 

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import grpc
 
-from seamline.bundles import Bundle, load_bundle
+from seamline.bundles import Bundle
 from seamline.editing.edit import planned
 from seamline.errors import InvalidInput
 from seamline.job import Job
+from seamline.rpc.bundles import Bundles
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
 from seamline.tuning import Algorithm, settings
@@ -43,7 +44,7 @@ class StitcherServicer(StitcherServiceServicer):
     """Serves `seamline.v1.StitcherService`."""
 
     def __init__(self, config: StitcherConfig, store: Store) -> None:
-        self._config = config
+        self._bundles = Bundles(config)
         self._store = store
         self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
@@ -53,7 +54,7 @@ class StitcherServicer(StitcherServiceServicer):
         """Stitches one frame range."""
 
         def work(job: Job) -> StitchResult:
-            bundle = self._bundle(request.bundle)
+            bundle = self._bundles.open(request.bundle)
             plan = _plan(request, bundle)
             stitched = stitch_range(self._store, bundle, request.alignment, request.inversion, plan, job)
             timing = Timing(step_seconds=job.seconds)
@@ -69,7 +70,7 @@ class StitcherServicer(StitcherServiceServicer):
 
         def work(job: Job) -> PreviewResult:
             check_size(len(request.variants), request.frame_count)
-            bundle = self._bundle(request.bundle)
+            bundle = self._bundles.open(request.bundle)
             variants = [
                 planned(variant.edits, bundle, field=f"variants[{index}].edits")
                 for index, variant in enumerate(request.variants)
@@ -81,9 +82,6 @@ class StitcherServicer(StitcherServiceServicer):
 
         async for event in run_stage(context, "preview", work, self._executor):
             yield (PreviewResponse(progress=event) if isinstance(event, Progress) else PreviewResponse(result=event))
-
-    def _bundle(self, name: str) -> Bundle:
-        return load_bundle(name, self._config.bundles_path, self._config.device)
 
 
 def _plan(request: StitchRequest, bundle: Bundle) -> Plan:
