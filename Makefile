@@ -89,7 +89,7 @@ $(STAMPS)/install: pyproject.toml constraints.txt $(wildcard services/*/pyprojec
 	touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install
-	$(PIP) -c constraints.txt -e '.[dev,dlib,fit,onnx,otel,text,training]'
+	$(PIP) -c constraints.txt -e '.[dev,dlib,fit,onnx,otel,text,training,triton]'
 	touch $@
 
 # A whole Triton for tests, of which only the server is used: what its Python package needs is left out.
