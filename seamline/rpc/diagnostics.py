@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class DiagnosticsServicer(DiagnosticsServiceServicer):
-    """Serves `seamline.v1.DiagnosticsService`: one diagnosis at a time, in threads of its own.
+    """Serves `seamline.v1.DiagnosticsService`: looks at its own service once at a time, in threads of its own.
 
     What hangs is given up, holds one of these threads until it ends, and takes none from those that work.
     """
@@ -50,8 +50,7 @@ class DiagnosticsServicer(DiagnosticsServiceServicer):
         self, request: DiagnoseRequest, context: grpc.aio.ServicerContext
     ) -> DiagnoseResponse:
         """Looks at everything; what is wrong is part of the answer."""
-        async with self._turn:
-            own, others = await asyncio.gather(self._own(request), self._others(request))
+        own, others = await asyncio.gather(self._own(request), self._others(request))
         if others:
             from seamline.diagnosis.versions import compare_versions
 
@@ -65,7 +64,8 @@ class DiagnosticsServicer(DiagnosticsServiceServicer):
 
         versions = self._within(QUICK_SECONDS, lambda: versions_here(request.bundle, self._config.bundles_path), {})
         checks = [self._found(look) for look in looks(self._config, request, computes=self._elsewhere is None)]
-        found, findings = await asyncio.gather(versions, asyncio.gather(*checks))
+        async with self._turn:
+            found, findings = await asyncio.gather(versions, asyncio.gather(*checks))
         return ServiceReport(service=self._service, versions=found, checks=findings)
 
     async def _others(self, request: DiagnoseRequest) -> Sequence[ServiceReport]:

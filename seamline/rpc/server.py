@@ -97,7 +97,7 @@ async def started(
     finally:
         await server.stop(None)
         await probed.stop(None)
-        scraped.shutdown()
+        await asyncio.to_thread(scraped.shutdown)  # it takes up to half a second
         scraped.server_close()
         scraper.join()
 
