@@ -7,7 +7,16 @@ import pytest
 import yaml
 
 from seamline.rpc.config import ServerConfig
-from tests.unit.deploy.manifests import OVERLAYS, ROOT, SERVICES, deployment, environment, overlay, service_container
+from tests.unit.deploy.manifests import (
+    OVERLAYS,
+    ROOT,
+    SERVICES,
+    deployment,
+    environment,
+    of_kind,
+    overlay,
+    service_container,
+)
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())
 GPU = yaml.safe_load((ROOT / "deploy" / "compose" / "gpu.yaml").read_text())
@@ -63,3 +72,16 @@ def test_an_unknown_variable_is_found(monkeypatch):
 def test_a_wrong_value_is_found(monkeypatch):
     with pytest.raises(SystemExit, match="SEAMLINE_DRAIN_SECONDS"):
         check("aligner", {"SEAMLINE_STORE": "file:///x", "SEAMLINE_DRAIN_SECONDS": "soon"}, monkeypatch)
+
+
+@pytest.mark.cluster
+def test_the_overlay_with_triton_has_every_service_ask_it(monkeypatch):
+    manifests = overlay("gpu-triton")
+    for service in SERVICES:
+        config = check(service, environment(manifests, service_container(deployment(manifests, service))), monkeypatch)
+        host, _, port = config.triton.rpartition(":")
+        served = of_kind(manifests, "Service")[host]["spec"]["ports"]
+        assert [each["port"] for each in served] == [int(port)]
+    assert not check(
+        "aligner", environment(overlay("gpu"), service_container(deployment(overlay("gpu"), "aligner"))), monkeypatch
+    ).triton

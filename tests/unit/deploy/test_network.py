@@ -100,13 +100,13 @@ def test_the_edges_are_those_of_the_architecture(name):
     assert edges(policies, among, 22) == to_store
 
 
-def test_the_stages_reach_triton_and_nobody_else_does():
+def test_the_services_reach_triton_and_nobody_else_does():
     manifests = overlay("gpu-triton")
     policies = list(of_kind(manifests, "NetworkPolicy").values())
     triton = Pod(labels=pod_labels(deployment(manifests, "triton")), ports={"grpc": 8001, "metrics": 8002})
     among = {**pods("gpu-triton"), "triton": triton}
     reach = {a for a, b in edges(policies, among, 8001) if b == "triton"}
-    assert reach == set(STAGES)
+    assert reach == {*STAGES, "editor"}
     assert {a for a, b in edges(policies, among, 8002) if b == "triton"} == {"prometheus"}
 
 
