@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 from minio import Minio
+from minio.datatypes import ListMultipartUploadsResult, Upload
 from minio.deleteobjects import DeleteError, DeleteObject
 from minio.error import MinioException, S3Error
 
@@ -114,18 +115,13 @@ class S3Store:
                 self._raise_refused(error)
 
     def discard(self, prefix: str, before: datetime | None = None) -> int:
-        start, marker, count = self._prefix + check_prefix(prefix), None, 0
         with self._failures_named(prefix):
-            while True:
-                # The client has these two for its own use only.
-                page = self._client._list_multipart_uploads(self._bucket, prefix=start, key_marker=marker)  # pyright: ignore[reportPrivateUsage]
-                for upload in page.uploads:
-                    began = upload.initiated_time
-                    if before is None or (began is not None and began < before):
-                        count += self._abort(upload.object_name, upload.upload_id or "")
-                marker = page.next_key_marker
-                if not page.is_truncated or not marker:
-                    return count
+            uploads = [
+                upload
+                for upload in self._uploads(self._prefix + check_prefix(prefix))
+                if before is None or (upload.initiated_time is not None and upload.initiated_time < before)
+            ]
+            return sum(self._abort(upload.object_name, upload.upload_id or "") for upload in uploads)
 
     def uri(self, key: str) -> str:
         return f"s3://{self._bucket}/{self._name(key)}"
@@ -140,6 +136,18 @@ class S3Store:
                 store=base,
             )
         return check_key(uri.removeprefix(base))
+
+    def _uploads(self, start: str) -> Iterator[Upload]:
+        """Uploads in parts that are under way, or were left, of objects whose names begin like this."""
+        query: dict[str, str | list[str] | tuple[str]] = {"uploads": "", "prefix": start, "encoding-type": "url"}
+        while True:
+            # The client's own call sends an empty delimiter along, for which Swift answers with no upload at all.
+            response = self._client._execute("GET", self._bucket, query_params=query)  # pyright: ignore[reportPrivateUsage]
+            page = ListMultipartUploadsResult(response)
+            yield from page.uploads
+            if not page.is_truncated or not page.next_key_marker:
+                return
+            query["key-marker"] = page.next_key_marker
 
     def _abort(self, name: str, upload: str) -> bool:
         """Whether the upload was there to be ended."""
@@ -174,7 +182,7 @@ class S3Store:
             try:
                 with self._failures_named(key), self._open(name, offset, etag) as response:
                     etag = response.headers.get("etag", "")
-                    while chunk := response.read(CHUNK_BYTES):
+                    while chunk := response.read1(CHUNK_BYTES):  # what has come so far, so that nothing of it is lost
                         offset += len(chunk)
                         yield chunk
                     return

@@ -80,7 +80,7 @@ def lists_sizes_and_times(store: Store, _: Path) -> None:
 
 
 def deletes(store: Store, scratch: Path) -> None:
-    (scratch / "in").write_bytes(bytes(12 << 20))  # more than one part of an upload
+    (scratch / "in").write_bytes(bytes(6 << 20))  # more than one part of an upload
     store.put_file("a/large", scratch / "in")
     for key in ("a/b c/ä", "a/b", "a/c", "d"):
         store.put(key, b"1")

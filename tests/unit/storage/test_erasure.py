@@ -35,14 +35,13 @@ def put_video(store: Store, data: bytes) -> ArtifactRef:
 
 def edited(store: Store, video: ArtifactRef, result: bytes = b"edited") -> ArtifactRef:
     """What an edit leaves: a stage that is finished, one that is not, and the edited video."""
-    for stage, parts in {"align": ["frames", "times"], "invert": ["pivots"], "mux": []}.items():
+    parts = {"align": ["frames", "times"], "invert": ["pivots"], "mux": ["edited.mp4"]}
+    for stage, names in parts.items():
         writer = ArtifactWriter(store, Recipe(video=video.sha256, stage=stage, version=1, inputs={}))
-        for part in parts:
-            writer.put_part(part, part.encode())
-        if stage == "align":
+        for name in names:
+            writer.put_part(name, result if stage == "mux" else name.encode())
+        if stage != "invert":
             writer.finish({})
-    writer.put_part("edited.mp4", result)
-    writer.finish({})
     return put_object(store, "delivered/edited.mp4", result)
 
 
