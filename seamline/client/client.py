@@ -24,6 +24,10 @@ from seamline.v1.stitcher_pb2 import StitchOptions
 Edits = Mapping[str, float] | Sequence[Edit]
 """Edits that are applied together: {"smile": 2.0}, or messages, which can do more."""
 
+Video = ArtifactRef | str
+"""A source in the object store, or the https address of one, of an origin that the editor allows. With a reference whose
+uri is an address the digest can be given, so that what was fetched once is not fetched again."""
+
 
 class Client:
     """Edits videos through one editor.
@@ -69,7 +73,7 @@ class Client:
 
     def edit_video(
         self,
-        video: ArtifactRef,
+        video: Video,
         edits: Edits,
         *,
         bundle: str = "",
@@ -78,25 +82,27 @@ class Client:
         stitch: StitchOptions | None = None,
         style: TextStyle | None = None,
         inverted: editor_pb2.InvertedVideo | None = None,
+        deliver_to: str = "",
         timeout: float | None = None,
     ) -> AsyncGenerator[Progress | editor_pb2.EditVideoResult, None]:
         """Yields the stages' Progress, then the EditVideoResult; closing the iterator cancels the edit.
 
         Args:
-            video: the source, already in the object store.
+            video: the source.
             edits: strength of each edit by name, as `list_edits` gives them; or messages, for strengths over time,
                 texts and methods. With a style there may be none.
             bundle: name of an installed bundle; empty for the default.
             align, invert, stitch: options of the stages; None for the defaults.
             style: what the generator learns from two texts; None for nothing.
             inverted: what exists already, in place of aligning and inverting.
+            deliver_to: an https address, such as a presigned one for PUT, to which the editor sends the edited video.
             timeout: seconds for the whole edit; None for as long as it takes.
 
         Raises:
             SeamlineError: what a stage raised, of the same type.
         """
         request = editor_pb2.EditVideoRequest(
-            video=video,
+            video=as_reference(video),
             bundle=bundle,
             edits=as_messages(edits),
             align=align,
@@ -104,12 +110,13 @@ class Client:
             stitch=stitch,
             style=style,
             inverted=inverted,
+            deliver_to=deliver_to,
         )
         return self._call(self._stub.EditVideo, request, timeout)
 
     def preview_video(
         self,
-        video: ArtifactRef,
+        video: Video,
         variants: Sequence[Edits],
         *,
         frame_count: int = 0,
@@ -118,22 +125,24 @@ class Client:
         invert: InvertOptions | None = None,
         style: TextStyle | None = None,
         inverted: editor_pb2.InvertedVideo | None = None,
+        deliver_to: str = "",
         timeout: float | None = None,
     ) -> AsyncGenerator[Progress | editor_pb2.PreviewVideoResult, None]:
         """Yields the stages' Progress, then the PreviewVideoResult, whose sheet shows what edits would look like.
 
         Args:
-            video: the source, already in the object store.
+            video: the source.
             variants: the sheet's columns, after the source's.
             frame_count: its rows; 0 for 3.
             bundle, align, invert, style, inverted, timeout: as in `edit_video`, which then need not align and
                 invert again.
+            deliver_to: where the editor sends the sheet, as in `edit_video`.
 
         Raises:
             SeamlineError: what a stage raised, of the same type.
         """
         request = editor_pb2.PreviewVideoRequest(
-            video=video,
+            video=as_reference(video),
             bundle=bundle,
             variants=[Variant(edits=as_messages(edits)) for edits in variants],
             frame_count=frame_count,
@@ -141,6 +150,7 @@ class Client:
             invert=invert,
             style=style,
             inverted=inverted,
+            deliver_to=deliver_to,
         )
         return self._call(self._stub.PreviewVideo, request, timeout)
 
@@ -177,6 +187,11 @@ class Client:
 
     def _call(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
         return call_stage(method, request, self._endpoint, channel=self._channel, timeout=timeout, retry=self._retry)
+
+
+def as_reference(video: Video) -> ArtifactRef:
+    """The video as requests have it."""
+    return ArtifactRef(uri=video) if isinstance(video, str) else video
 
 
 def as_messages(edits: Edits) -> list[Edit]:

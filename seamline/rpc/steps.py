@@ -69,13 +69,15 @@ STEPS: Mapping[str, Mapping[str, StepKind]] = {
     "preview": {"draw": _PLAIN, "sheet": _PLAIN, "write": _PLAIN},
     "score": {"measure": _FRAMES, "compare": StepKind(figures=(*SCORES, *SEAM_ERRORS))},
     "mux": {"fetch": _PLAIN, "encode": _FRAMES},
+    "fetch": {"download": _PLAIN, "keep": _PLAIN},
+    "deliver": {"read": _PLAIN, "upload": _PLAIN},
 }
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "seamline.v1.AlignerService": ("align",),
     "seamline.v1.InverterService": ("invert", "restyle"),
     "seamline.v1.StitcherService": ("stitch", "preview"),
     "seamline.v1.MetricsService": ("score",),
-    "seamline.v1.EditorService": ("mux",),
+    "seamline.v1.EditorService": ("fetch", "mux", "deliver"),
 }
 """The stages that each service runs."""
 

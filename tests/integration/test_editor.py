@@ -1,22 +1,15 @@
 """The editor over real sockets, with stages whose work takes no time."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 
-import grpc
 import numpy as np
 import pytest
 import torch
-from seamline_editor.config import EditorConfig
-from seamline_editor.servicer import EditorServicer
 
 from seamline.bundles import load_bundle
 from seamline.checkpoints.stit_import import find_source, import_run
 from seamline.checkpoints.stit_run import read_run
-from seamline.client import Client, Retry
 from seamline.errors import (
     InvalidInput,
     NoFace,
@@ -27,30 +20,26 @@ from seamline.errors import (
     UnknownEdit,
 )
 from seamline.job import Job
-from seamline.rpc.server import started
 from seamline.storage import fetch_object, open_store, put_object, read_object
 from seamline.v1.editor_pb2 import EditVideoResult, InvertedVideo, PreviewVideoResult
-from seamline.v1.editor_pb2_grpc import add_EditorServiceServicer_to_server
 from seamline.v1.inverter_pb2 import (
     INVERSION_METHOD_ENCODER,
     INVERSION_METHOD_HYPERSTYLE,
     PIVOT_METHOD_OPTIMIZED,
     InvertOptions,
 )
-from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, ArtifactRef, Edit, Keyframe, TextStyle
+from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, Edit, Keyframe, TextStyle
 from seamline.v1.stitcher_pb2 import BLEND_POISSON, StitchOptions
 from seamline.video import probe, read_frames
 from tests.asynchronous import asynchronous
 from tests.fakes.alignment import HEIGHT, WIDTH, drawn_frame, put_alignment
 from tests.fakes.bundle import tiny_bundle
 from tests.fakes.relevance import with_relevance
-from tests.fakes.stages import Stages, served
 from tests.fakes.stit import RUN, write_run
 from tests.fakes.stitched import STITCHED
+from tests.integration.world import SMILE, world_of
 from tests.unit.video.films import film, packets
 
-AT_ONCE = Retry(connect_seconds=10, repeats=0, patience_seconds=0)
-SMILE = {"smile": 2.0}
 OLD = TextStyle(neutral="face", target="old face", strength=0.5)
 
 
@@ -66,60 +55,15 @@ def clip(tmp_path_factory):
     return film(tmp_path_factory.mktemp("clip") / "clip.mp4", count=10, size=(WIDTH, HEIGHT), sound="aac")
 
 
-@dataclass
-class World:
-    """An editor, its stage replicas and the store they share."""
-
-    client: Client
-    replicas: list[Stages]
-    video: ArtifactRef
-
-    @property
-    def calls(self):
-        return [call for stages in self.replicas for call in stages.calls]
-
-    def edit(self, edits=SMILE, **options):
-        return self.client.edit_video(self.video, edits, bundle="tiny-64", **options)
-
-    async def edited(self, edits=SMILE, **options):
-        return [event async for event in self.edit(edits, **options)]
-
-    async def previewed(self, variants, **options):
-        events = self.client.preview_video(self.video, variants, bundle="tiny-64", **options)
-        return [event async for event in events]
-
-
 @pytest.fixture
 def world(tmp_path, bundles, clip):
     """Makes a World; `async with world(replicas=2) as w`."""
-    store = open_store((tmp_path / "store").as_uri())
+    url = (tmp_path / "store").as_uri()
+    store = open_store(url)
     video = put_object(store, "videos/clip/source.mp4", clip)
 
-    @asynccontextmanager
-    async def make(replicas=1, dead=(), **aligned) -> AsyncIterator[World]:
-        alignment = put_alignment(store, load_bundle("tiny-64", bundles), **aligned)
-        async with AsyncExitStack() as stack:
-            stages = [Stages(store, alignment) for _ in range(replicas)]
-            endpoints = [await stack.enter_async_context(served(each)) for each in stages]
-            config = EditorConfig(
-                host="127.0.0.1",
-                port=0,
-                metrics_port=0,
-                drain_seconds=0,
-                store=(tmp_path / "store").as_uri(),
-                bundles_path=bundles,
-                aligner=endpoints[0],
-                inverter=endpoints[0],
-                stitcher=",".join([*dead, *endpoints]),
-                metrics=endpoints[0],
-            )
-
-            def register(server: grpc.aio.Server) -> None:
-                add_EditorServiceServicer_to_server(EditorServicer(config, store), server)
-
-            bound = await stack.enter_async_context(started(config, register, "seamline.v1.EditorService"))
-            client = await stack.enter_async_context(Client(f"127.0.0.1:{bound.grpc}", retry=AT_ONCE))
-            yield World(client, stages, video)
+    def make(replicas=1, dead=(), **aligned):
+        return world_of(url, bundles, video, replicas=replicas, dead=dead, aligned=aligned)
 
     make.store, make.bundles = store, bundles
     return make

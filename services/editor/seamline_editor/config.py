@@ -1,8 +1,10 @@
 """Settings of the editor service."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from seamline.errors import InvalidInput
 from seamline.rpc.config import ServerConfig
+from seamline_editor.addresses import Origins
 
 
 class EditorConfig(ServerConfig):
@@ -25,3 +27,21 @@ class EditorConfig(ServerConfig):
     dns:/// name."""
     patience_seconds: float = Field(default=1800.0, ge=0)
     """How long a stage may be refused, because every replica is full, before the edit fails."""
+    url_origins: str = ""
+    """Origins that videos are fetched from and results sent to: scheme://host[:port], with commas between; empty for
+    none. Plaintext only where an entry says http."""
+    max_transfers: int = Field(default=2, ge=1)
+    """Videos that are fetched or sent at a time."""
+    transfer_seconds: float = Field(default=900.0, gt=0)
+    """How long fetching a video may take, or sending one."""
+    max_video_bytes: int = Field(default=1 << 30, ge=1)
+    """Of a video that is fetched; the aligner's setting of that name holds for every video."""
+
+    @field_validator("url_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        try:
+            Origins.parse(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return value

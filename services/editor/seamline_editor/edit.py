@@ -1,7 +1,7 @@
 """One edit: the stages in order, the frame ranges side by side, and what came of it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +16,9 @@ from seamline.v1.metrics_pb2 import ScoreRequest
 from seamline.v1.stitcher_pb2 import StitchRequest
 from seamline_editor.fan_out import SummedProgress, fan_out
 from seamline_editor.mux import mux
-from seamline_editor.stages import Events, Run, Stages
+from seamline_editor.stages import Events, Here, Run, Stages
 
-RunMux = Callable[[Callable[[Job], "Muxed"]], Events]
-"""Runs the muxing in a thread of this service."""
+VIDEO = "video/mp4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +32,10 @@ class Muxed:
 class EditRun(Run):
     """One EditVideo call under way."""
 
-    def __init__(
-        self, request: EditVideoRequest, bundle: Bundle, stages: Stages, store: Store, run_mux: RunMux
-    ) -> None:
+    def __init__(self, request: EditVideoRequest, bundle: Bundle, stages: Stages, store: Store, here: Here) -> None:
         self._request = request
-        self._run_mux = run_mux
         self._result = EditVideoResult(bundle=bundle.name)
-        super().__init__(request, bundle, stages, store, self._result)
+        super().__init__(request, bundle, stages, store, here, self._result)
 
     async def events(self) -> Events:
         """Yields the stages' Progress, then the EditVideoResult.
@@ -47,7 +43,8 @@ class EditRun(Run):
         Raises:
             SeamlineError: what a stage raised.
         """
-        stages = [*self._beginning, ("stitch", self._stitch), ("score", self._score), ("mux", self._mux)]
+        own = [("stitch", self._stitch), ("score", self._score), ("mux", self._mux)]
+        stages = [*self._beginning, *own, *self._ending(self._result.edited, VIDEO)]
         async with aclosing(self._run(stages)) as progress:
             async for event in progress:
                 yield event
@@ -97,7 +94,7 @@ class EditRun(Run):
             edited = mux(self._store, self._video, self._aligned.alignment, stitched, job)
             return Muxed(edited=edited, timing=Timing(step_seconds=job.seconds))
 
-        async with aclosing(self._run_mux(work)) as events:
+        async with aclosing(self._here.run("mux", work)) as events:
             async for event in events:
                 if not isinstance(event, Progress):
                     self._result.edited.CopyFrom(event.edited)

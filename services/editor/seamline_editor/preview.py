@@ -7,16 +7,18 @@ from seamline.storage import Store
 from seamline.v1.editor_pb2 import PreviewVideoRequest, PreviewVideoResult
 from seamline.v1.media_pb2 import Progress
 from seamline.v1.stitcher_pb2 import PreviewRequest
-from seamline_editor.stages import Events, Run, Stages
+from seamline_editor.stages import Events, Here, Run, Stages
+
+SHEET = "image/png"
 
 
 class PreviewRun(Run):
     """One PreviewVideo call under way."""
 
-    def __init__(self, request: PreviewVideoRequest, bundle: Bundle, stages: Stages, store: Store) -> None:
+    def __init__(self, request: PreviewVideoRequest, bundle: Bundle, stages: Stages, store: Store, here: Here) -> None:
         self._request = request
         self._result = PreviewVideoResult(bundle=bundle.name)
-        super().__init__(request, bundle, stages, store, self._result)
+        super().__init__(request, bundle, stages, store, here, self._result)
 
     async def events(self) -> Events:
         """Yields the stages' Progress, then the PreviewVideoResult.
@@ -24,7 +26,8 @@ class PreviewRun(Run):
         Raises:
             SeamlineError: what a stage raised.
         """
-        async with aclosing(self._run([*self._beginning, ("preview", self._preview)])) as progress:
+        stages = [*self._beginning, ("preview", self._preview), *self._ending(self._result.sheet, SHEET)]
+        async with aclosing(self._run(stages)) as progress:
             async for event in progress:
                 yield event
         yield self._result

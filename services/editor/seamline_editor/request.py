@@ -19,7 +19,7 @@ def check_edit(request: EditVideoRequest, bundle: Bundle) -> None:
     """Refuses an edit that would fail after minutes of work.
 
     Raises:
-        InvalidInput: there is no video, or neither edit nor style; or one is given twice or contradicts itself, or the
+        InvalidInput: there is neither edit nor style; or one is given twice or contradicts itself, or the
             style is not possible.
         UnknownEdit: the bundle cannot do an edit, or not that strongly.
         Precondition: the bundle has no network for what is asked.
@@ -58,8 +58,6 @@ def check_preview(request: PreviewVideoRequest, bundle: Bundle) -> None:
 
 
 def _check(request: EditVideoRequest | PreviewVideoRequest, bundle: Bundle) -> None:
-    if not request.video.uri:
-        raise InvalidInput("no video is given; upload it to the object store first", field="video.uri")
     check_inversion(request.invert, bundle)
     if request.HasField("style"):
         planned_style(request.style, bundle)

@@ -8,10 +8,11 @@ from typing import Any
 
 import grpc
 
-from seamline.bundles import Bundle, load_bundle
+from seamline.bundles import Bundle
 from seamline.client import open_channel
 from seamline.client.abilities import abilities
 from seamline.job import Job
+from seamline.rpc.bundles import Bundles
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
 from seamline.v1.aligner_pb2_grpc import AlignerServiceStub
@@ -28,39 +29,42 @@ from seamline.v1.inverter_pb2_grpc import InverterServiceStub
 from seamline.v1.media_pb2 import Progress
 from seamline.v1.metrics_pb2_grpc import MetricsServiceStub
 from seamline.v1.stitcher_pb2_grpc import StitcherServiceStub
+from seamline_editor.addresses import Origins
 from seamline_editor.config import EditorConfig
-from seamline_editor.edit import EditRun, Muxed
+from seamline_editor.connections import Bounds
+from seamline_editor.edit import EditRun
+from seamline_editor.ends import ends_of
 from seamline_editor.preview import PreviewRun
 from seamline_editor.replicas import Persistence, Replicas
 from seamline_editor.request import check_edit, check_preview
-from seamline_editor.stages import Stages
+from seamline_editor.stages import Here, Stages
 
 
 class EditorServicer(EditorServiceServicer):
     """Serves `seamline.v1.EditorService`. It keeps nothing between calls."""
 
     def __init__(self, config: EditorConfig, store: Store) -> None:
-        self._config = config
+        self._bundles = Bundles(config)
         self._store = store
         self._stages = connect(config)
-        # _mux_turn says whose turn it is; a cancelled call may hold its thread a moment longer than its turn.
-        self._executor = StageExecutor(config.max_concurrent_stages, queue=config.max_concurrent_stages)
-        self._mux_turn = asyncio.Semaphore(config.max_concurrent_stages)
+        self._origins = Origins.parse(config.url_origins)
+        self._bounds = Bounds(bytes=config.max_video_bytes, seconds=config.transfer_seconds)
+        # The turns say whose it is; a cancelled call may hold its thread a moment longer than its turn.
+        threads = config.max_concurrent_stages + config.max_transfers
+        self._executor = StageExecutor(threads, queue=threads)
+        transfers = asyncio.Semaphore(config.max_transfers)
+        self._turns = {"mux": asyncio.Semaphore(config.max_concurrent_stages), "fetch": transfers, "deliver": transfers}
 
     async def EditVideo(  # noqa: N802
         self, request: EditVideoRequest, context: grpc.aio.ServicerContext
     ) -> AsyncGenerator[EditVideoResponse, None]:
         """Runs every stage on one video."""
 
-        async def run_mux(work: Callable[[Job], Muxed]) -> AsyncGenerator[Any, None]:
-            async with self._mux_turn, aclosing(run_stage(context, "mux", work, self._executor)) as events:
-                async for event in events:
-                    yield event
-
+        here = self._here(request, context)
         bundle = await self._bundle(request.bundle)
         # A text's check reads the texts' network: not on the loop.
         await asyncio.to_thread(check_edit, request, bundle)
-        run = EditRun(request, bundle, self._stages, self._store, run_mux)
+        run = EditRun(request, bundle, self._stages, self._store, here)
         async with aclosing(run.events()) as events:
             async for event in events:
                 yield (
@@ -73,9 +77,10 @@ class EditorServicer(EditorServiceServicer):
         self, request: PreviewVideoRequest, context: grpc.aio.ServicerContext
     ) -> AsyncGenerator[PreviewVideoResponse, None]:
         """Draws what some edits would look like."""
+        here = self._here(request, context)
         bundle = await self._bundle(request.bundle)
         await asyncio.to_thread(check_preview, request, bundle)
-        async with aclosing(PreviewRun(request, bundle, self._stages, self._store).events()) as events:
+        async with aclosing(PreviewRun(request, bundle, self._stages, self._store, here).events()) as events:
             async for event in events:
                 yield (
                     PreviewVideoResponse(progress=event)
@@ -89,8 +94,18 @@ class EditorServicer(EditorServiceServicer):
         """What a bundle can do."""
         return abilities(await self._bundle(request.bundle))
 
+    def _here(self, request: EditVideoRequest | PreviewVideoRequest, context: grpc.aio.ServicerContext) -> Here:
+        """Raises InvalidInput if the request names what this service may not reach."""
+
+        async def run(stage: str, work: Callable[[Job], Any]) -> AsyncGenerator[Any, None]:
+            async with self._turns[stage], aclosing(run_stage(context, stage, work, self._executor)) as events:
+                async for event in events:
+                    yield event
+
+        return Here(run=run, ends=ends_of(request, self._store, self._origins), bounds=self._bounds)
+
     async def _bundle(self, name: str) -> Bundle:
-        return await asyncio.to_thread(load_bundle, name, self._config.bundles_path)
+        return await asyncio.to_thread(self._bundles.open, name)
 
 
 def connect(config: EditorConfig) -> Stages:

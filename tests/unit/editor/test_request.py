@@ -37,8 +37,8 @@ def _edits(*edits):
     return [Edit(name=name, strength=strength) for name, strength in edits]
 
 
-def _request(*edits, video=VIDEO, **options):
-    return EditVideoRequest(video=video, edits=_edits(*edits), **options)
+def _request(*edits, **options):
+    return EditVideoRequest(video=VIDEO, edits=_edits(*edits), **options)
 
 
 def test_accepts_what_the_bundle_can_do(bundle):
@@ -53,7 +53,6 @@ TWO_KEYS = [Keyframe(seconds=1, strength=1), Keyframe(seconds=1, strength=2)]
 @pytest.mark.parametrize(
     ("request_", "error", "field", "text"),
     [
-        (_request(("smile", 1.0), video=None), InvalidInput, "video.uri", "upload it"),
         (_request(), InvalidInput, "edits", "age, smile"),
         (_request(("age", 1.0), ("smile", 1.0), ("age", 1.0)), InvalidInput, "edits[2].name", "twice"),
         (_request(("age", 1.0), ("wings", 1.0)), UnknownEdit, "edits[1].name", "age, smile"),

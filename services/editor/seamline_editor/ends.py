@@ -1,0 +1,60 @@
+"""Where a request's video comes from and its result goes, where that is not the store."""
+
+import re
+from dataclasses import dataclass
+
+from seamline.errors import InvalidInput
+from seamline.storage import Store
+from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
+from seamline.v1.media_pb2 import ArtifactRef
+from seamline_editor.addresses import Address, Origins, is_address, without_secrets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """The addresses of one request."""
+
+    source: Address | None = None
+    target: Address | None = None
+
+
+def ends_of(request: EditVideoRequest | PreviewVideoRequest, store: Store, origins: Origins) -> Ends:
+    """Refuses, before anything is connected to, what this service may not reach.
+
+    Raises:
+        InvalidInput: there is no video, its reference is incomplete, it lies outside the store, or an address is not of
+            an allowed origin.
+    """
+    target = origins.check(request.deliver_to, "deliver_to") if request.deliver_to else None
+    if not request.video.uri:
+        raise InvalidInput(
+            "video.uri is missing: put the video into the object store and name it, or give its address",
+            field="video.uri",
+        )
+    if not is_address(request.video.uri):
+        _check_stored(request.video, store)
+        return Ends(target=target)
+    source = origins.check(request.video.uri, "video.uri")
+    if request.video.sha256:
+        _check_digest(request.video)
+    return Ends(source=source, target=target)
+
+
+def _check_stored(video: ArtifactRef, store: Store) -> None:
+    _check_digest(video)
+    try:
+        store.key(video.uri)
+    except InvalidInput:  # shows all of it, which may hold a secret
+        raise InvalidInput(
+            f"video.uri: {without_secrets(video.uri)!r} is not in the store of this service; put the video there first",
+            field="video.uri",
+        ) from None
+
+
+def _check_digest(video: ArtifactRef) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", video.sha256):
+        raise InvalidInput(
+            "video.sha256 must be the SHA-256 of the video's bytes as 64 lower-case hex digits, "
+            f"not {video.sha256[:80]!r}",
+            field="video.sha256",
+        )
