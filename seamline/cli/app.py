@@ -1,4 +1,4 @@
-"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, triton, serve."""
+"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, triton, serve, doctor."""
 
 import asyncio
 import signal
@@ -28,6 +28,7 @@ from seamline.cli.arguments import (
 from seamline.cli.bundles import bundles_app
 from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, blending
 from seamline.cli.directions import directions_app
+from seamline.cli.doctor import doctor
 from seamline.cli.edit import EditJob, edit_file
 from seamline.cli.edits_page import write_edits_page
 from seamline.cli.inverted import read_inverted
@@ -60,6 +61,7 @@ app.add_typer(bundles_app, name="bundles")
 app.add_typer(directions_app, name="directions")
 app.add_typer(styleclip_app, name="styleclip")
 app.add_typer(triton_app, name="triton")
+app.command()(doctor)
 
 
 @app.command()
