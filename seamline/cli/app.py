@@ -1,4 +1,4 @@
-"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, triton, serve, doctor."""
+"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, triton, token, serve, doctor."""
 
 import asyncio
 import signal
@@ -39,6 +39,7 @@ from seamline.cli.session import check_here, find_abilities, local_deployment, o
 from seamline.cli.styleclip import styleclip_app
 from seamline.cli.summary import figures_table
 from seamline.cli.sweep import sweep_files, sweep_jobs
+from seamline.cli.token import make_token
 from seamline.cli.triton import triton_app
 from seamline.deployment import Deployment
 from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition, SeamlineError
@@ -62,6 +63,7 @@ app.add_typer(directions_app, name="directions")
 app.add_typer(styleclip_app, name="styleclip")
 app.add_typer(triton_app, name="triton")
 app.command()(doctor)
+app.command(name="token")(make_token)
 
 
 @app.command()

@@ -40,7 +40,8 @@ async def result_of(session: Session, bars: StageBars, start: Start) -> Any:
 
 
 async def _call(session: Session, bars: StageBars, start: Start) -> Any:
-    async with Client(session.endpoint) as client, aclosing(start(client)) as events:
+    client = Client(session.endpoint, tls=session.tls, token=session.token)
+    async with client, aclosing(start(client)) as events:
         async for event in events:
             if not isinstance(event, Progress):
                 return event

@@ -20,9 +20,13 @@ from seamline.deployment import Deployment
 from seamline.editing.edit import planned
 from seamline.editing.style import planned_style
 from seamline.errors import InvalidInput
+from seamline.rpc.tls import CA, CERTIFICATE, CLIENT_CA, KEY, Tls
 from seamline.storage import Store, open_store
 from seamline.v1.editor_pb2 import ListEditsResponse
 from seamline.video import probe
+
+ELSEWHERE = (CERTIFICATE, KEY, CA, CLIENT_CA, "SEAMLINE_TLS_CLIENT_NAMES", "SEAMLINE_CLIENTS")
+"""Settings that say how an editor is reached, or who reaches it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,10 @@ class Session:
     store: Store
     check: Callable[[], None] = lambda: None
     """Raises ServiceUnavailable once a service that was started here has ended: nobody else would start it again."""
+    tls: Tls | None = None
+    """How to call the editor; None as the environment says."""
+    token: str | None = None
+    """The same."""
 
 
 def check_here(editor: str, source: Path, variants: Sequence[NamedEdits], choices: Choices) -> None:
@@ -92,7 +100,13 @@ def opened(editor: str, store: str, console: Console) -> Iterator[Session]:
         return
     url = store or (cache_directory() / "store").as_uri()
     with local_deployment(url, console) as deployment:
-        yield Session(endpoint=deployment.endpoint("editor"), store=open_store(url), check=deployment.check)
+        yield Session(
+            endpoint=deployment.endpoint("editor"),
+            store=open_store(url),
+            check=deployment.check,
+            tls=Tls(),
+            token="",
+        )
 
 
 @contextmanager
@@ -102,7 +116,9 @@ def local_deployment(store: str, console: Console) -> Iterator[Deployment]:
     logs.mkdir(parents=True, exist_ok=True)
     directory: Path | None = Path(tempfile.mkdtemp(prefix="run-", dir=logs))
     open_store(store)  # a wrong URL is said once, here, and not by five services
-    deployment = Deployment(directory, store=store, environment={"SEAMLINE_DRAIN_SECONDS": "3"})
+    # On loopback nobody else calls: what is set for an editor elsewhere is not meant for these.
+    environment = {"SEAMLINE_DRAIN_SECONDS": "3"} | dict.fromkeys(ELSEWHERE, "")
+    deployment = Deployment(directory, store=store, environment=environment)
     try:
         with console.status("starting the services"):
             deployment.start()

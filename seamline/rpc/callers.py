@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 from seamline.errors import Forbidden, InvalidInput
 
@@ -29,11 +28,11 @@ class Admission:
     client = ""
     """Who makes it, for the log; empty if nobody asked."""
 
-    def charge(self, request: Any, seconds: float) -> None:
-        """Counts the video that a request turned out to be about.
+    def charge(self, work: bytes, seconds: float) -> None:
+        """Counts the video that the call turned out to be about.
 
         Args:
-            request: the message, in which a repeated call is known again.
+            work: by which a repetition of the call is known, that counts no more.
             seconds: of video.
 
         Raises:
