@@ -25,8 +25,8 @@ Edits = Mapping[str, float] | Sequence[Edit]
 """Edits that are applied together: {"smile": 2.0}, or messages, which can do more."""
 
 Video = ArtifactRef | str
-"""A source in the object store, or the https address of one, of an origin that the editor allows. With a reference whose
-uri is an address the digest can be given, so that what was fetched once is not fetched again."""
+"""A source in the object store, or the https address of one, of an origin that the editor allows. With a reference
+whose uri is an address the digest can be given, so that what was fetched once is not fetched again."""
 
 
 class Client:
