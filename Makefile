@@ -1,6 +1,6 @@
 # make demo    edit the demo clip and write out/demo/{edited.mp4,edited.json,report.html}
 # make test    every test that needs nothing but this repository, in WORKERS= processes
-# make test-cluster    the tests with programs from elsewhere: Prometheus, kubectl, …; says what to install where one is missing
+# make test-cluster    the tests with programs from elsewhere: Prometheus, kubectl, go, …; says what to install where one is missing
 # make lint    ruff, pyright, buf; with CONTRACT=<commit or tag> the protos must keep that contract, not HEAD's
 # make lint-deploy     build every overlay of deploy/k8s, validate it against Kubernetes' schemas, scan it; needs kubectl
 # make images  the services' images, with docker or buildah (ENGINE=); DEVICE=cuda for GPUs, REGISTRY=host/path/ to push to
@@ -41,7 +41,7 @@ demo: $(STAMPS)/install
 test: $(STAMPS)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-test-cluster: $(STAMPS)/dev $(STAMPS)/triton
+test-cluster: $(STAMPS)/dev $(STAMPS)/triton $(BUF)
 	$(BIN)/python -m pytest -m cluster
 
 lint: $(STAMPS)/dev $(BUF)

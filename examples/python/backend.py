@@ -29,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Edit videos through a Seamline editor.")
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, or https address")
     parser.add_argument("--edit", action="append", required=True, metavar="NAME=STRENGTH", help="any number")
+    parser.add_argument("--bundle", default="", help="if not the default one")
     parser.add_argument("--out", type=Path, help="directory for the edited videos; needs SEAMLINE_STORE")
     parser.add_argument(
         "--deliver-to", default="", metavar="ADDRESS", help="where the editor sends the video; one only"
@@ -39,17 +40,17 @@ def arguments() -> argparse.Namespace:
     return given
 
 
-def job_of(video: str, edits: dict[str, float], deliver_to: str, store: Store | None) -> Job:
+def job_of(video: str, given: argparse.Namespace, store: Store | None) -> Job:
     """A job for a file, which is put into the store, or for an address."""
-    if video.startswith(("https://", "http://")):
-        return Job(name=video.partition("?")[0], video=video, edits=edits, deliver_to=deliver_to)
-    if store is None:
-        raise SystemExit(f"{video} is a file: set SEAMLINE_STORE to the store that the services share")
-    return Job(name=video, video=uploaded(store, Path(video)), edits=edits, deliver_to=deliver_to)
-
-
-def uploaded(store: Store, path: Path) -> ArtifactRef:
-    return put_object(store, f"uploads/{path.name}", path)
+    edits = {name: float(strength) for name, _, strength in (edit.partition("=") for edit in given.edit)}
+    source: ArtifactRef | str = video
+    if not video.startswith(("https://", "http://")):
+        if store is None:
+            raise SystemExit(f"{video} is a file: set SEAMLINE_STORE to the store that the services share")
+        source = put_object(store, f"uploads/{Path(video).name}", Path(video))
+    # What follows the question mark of a presigned address is a secret, and not for logs.
+    name = video.partition("?")[0]
+    return Job(name=name, video=source, edits=edits, bundle=given.bundle, deliver_to=given.deliver_to)
 
 
 def show(job: Job, progress: Progress) -> None:
@@ -79,11 +80,10 @@ def report(job: Job, outcome: EditVideoResult | SeamlineError) -> int:
 async def run(given: argparse.Namespace) -> int:
     url = os.environ.get("SEAMLINE_STORE")
     store = open_store(url) if url else None
-    edits = {name: float(strength) for name, _, strength in (edit.partition("=") for edit in given.edit)}
     async with Client(os.environ["SEAMLINE_EDITOR"]) as client:
         jobs = Jobs(client, on_progress=show)
         # Hashing and sending a file takes a while: not on the loop that serves calls.
-        orders = [await asyncio.to_thread(job_of, video, edits, given.deliver_to, store) for video in given.videos]
+        orders = [await asyncio.to_thread(job_of, video, given, store) for video in given.videos]
         outcomes = await asyncio.gather(*(finished(jobs, job) for job in orders))
     if given.out and store:
         given.out.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,11 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from uuid import uuid4
 
 from seamline.client import Client
 from seamline.errors import Overloaded, QuotaExceeded, SeamlineError, ServiceUnavailable, StoreUnavailable
+from seamline.rpc.logs import REQUEST_ID
 from seamline.v1.editor_pb2 import EditVideoResult
 from seamline.v1.media_pb2 import ArtifactRef, Progress
 
@@ -31,6 +33,8 @@ class Job:
     """An object in the store, or an https address that the editor may fetch."""
     edits: Mapping[str, float]
     """Strengths by name."""
+    bundle: str = ""
+    """Name of an installed bundle; empty for the default."""
     deliver_to: str = ""
     """An https address that the edited video is sent to; empty to leave it in the store."""
 
@@ -85,6 +89,8 @@ class Jobs:
         return task is not None and task.cancel()
 
     async def _run(self, job: Job) -> EditVideoResult:
+        REQUEST_ID.set(uuid4().hex)  # of this task: goes into every log line of the services that work on the job
+        LOG.info("job %s: request %s", job.name, REQUEST_ID.get())
         for pause in self._pauses:
             try:
                 return await self._attempt(job)
@@ -95,7 +101,9 @@ class Jobs:
         return await self._attempt(job)
 
     async def _attempt(self, job: Job) -> EditVideoResult:
-        events = self._client.edit_video(job.video, job.edits, deliver_to=job.deliver_to, timeout=self._deadline)
+        events = self._client.edit_video(
+            job.video, job.edits, bundle=job.bundle, deliver_to=job.deliver_to, timeout=self._deadline
+        )
         # Closed at once when this task is cancelled, which is what cancels the call.
         async with self._room, aclosing(events):
             async for event in events:
