@@ -50,3 +50,18 @@ def damaged(path: Path, source: Path = PRESENTER) -> Path:
     """Writes a video file that a broken upload cut off before the end of its first frame."""
     path.write_bytes(source.read_bytes()[:4096])
     return path
+
+
+def looped(path: Path, times: int, source: Path = PRESENTER) -> Path:
+    """Writes a video's pictures several times over, without its sound."""
+    with av.open(str(source)) as film, av.open(str(path), "w") as target:
+        picture = film.streams.video[0]
+        rate = picture.average_rate or Fraction(25)
+        stream = target.add_stream("libx264", rate=rate, options={"crf": "12"})
+        stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
+        stills = [frame.reformat(format="yuv420p") for frame in film.decode(picture)] * times
+        for number, still in enumerate(stills):
+            still.pts, still.time_base = number, 1 / rate
+            target.mux(stream.encode(still))
+        target.mux(stream.encode(None))
+    return path

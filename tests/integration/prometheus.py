@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,17 +58,17 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[Prometheus]:
-    """Starts it on a free port; it scrapes each component at its port on loopback, every second.
+def prometheus(folder: Path, targets: Sequence[tuple[str, int]]) -> Iterator[Prometheus]:
+    """Starts it on a free port; it scrapes every target on loopback, every second.
 
     Args:
         folder: for its configuration, data and log; made if it is missing.
-        ports: metrics port of each component that is to be scraped.
+        targets: component and metrics port of each replica that is to be scraped.
     """
     program = installed("prometheus", "prometheus")
     folder.mkdir(parents=True, exist_ok=True)
     config, log, port = folder / "prometheus.yaml", folder / "prometheus.log", _free_port()
-    config.write_text(yaml.safe_dump(configuration(ports)))
+    config.write_text(yaml.safe_dump(configuration(targets)))
     with log.open("wb") as out:
         process = subprocess.Popen(
             [
@@ -93,16 +93,16 @@ def prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[Prometheus]:
             process.wait()
 
 
-def configuration(ports: Mapping[str, int]) -> dict[str, Any]:
+def configuration(targets: Sequence[tuple[str, int]]) -> dict[str, Any]:
     """The shipped configuration, faster and with other targets."""
     config = yaml.safe_load((SHIPPED / "prometheus.yaml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(SHIPPED / files) for files in config["rule_files"]]
     (scrape,) = config["scrape_configs"]
     shipped = {target["labels"][COMPONENT] for target in scrape["static_configs"]}
-    assert set(ports) <= shipped
+    assert {component for component, _ in targets} <= shipped
     scrape["static_configs"] = [
-        {"targets": [f"127.0.0.1:{port}"], "labels": {COMPONENT: component}} for component, port in ports.items()
+        {"targets": [f"127.0.0.1:{port}"], "labels": {COMPONENT: component}} for component, port in targets
     ]
     return config
 

@@ -54,8 +54,8 @@ def test_an_edit_can_be_read_from_prometheus_and_is_one_trace(tmp_path: Path) ->
         settings = {"SEAMLINE_BUNDLES": str(tmp_path / "bundles"), "SEAMLINE_DRAIN_SECONDS": "2"}
         environment = {**settings, tracing.ENDPOINT: collector.endpoint}
         with Deployment(tmp_path / "services", store=url, environment=environment) as deployment:
-            ports = {name: service.metrics_port for name, service in deployment.services.items()}
-            with prometheus(tmp_path / "prometheus", ports) as server:
+            targets = [(service.stage, service.metrics_port) for service in deployment.services.values()]
+            with prometheus(tmp_path / "prometheus", targets) as server:
                 _check_metrics(server, lambda: asyncio.run(_edited(deployment.endpoint("editor"), video)))
         _check_trace(collector)
 
