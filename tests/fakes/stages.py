@@ -35,6 +35,7 @@ class Stages(AlignerServiceServicer, InverterServiceServicer, StitcherServiceSer
         held: set when a call waits there.
         cancelled: how many of the waiting calls were cancelled.
         most: most stitch calls under way at a time.
+        duration_seconds: of the video, as the aligner says.
     """
 
     def __init__(self, store: Store, alignment: ArtifactRef) -> None:
@@ -47,6 +48,7 @@ class Stages(AlignerServiceServicer, InverterServiceServicer, StitcherServiceSer
         self.cancelled = 0
         self.running = 0
         self.most = 0
+        self.duration_seconds = 0.0
         self._store = store
         self._alignment = alignment
 
@@ -56,7 +58,7 @@ class Stages(AlignerServiceServicer, InverterServiceServicer, StitcherServiceSer
             await self._maybe_hold("align")
         result = aligner_pb2.AlignResult(
             alignment=self._alignment,
-            video=VideoInfo(frame_count=10),
+            video=VideoInfo(frame_count=10, duration_seconds=self.duration_seconds),
             timing=Timing(step_seconds={"detect": 1.0}),
         )
         yield aligner_pb2.AlignResponse(result=result)

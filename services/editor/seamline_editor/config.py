@@ -1,10 +1,15 @@
 """Settings of the editor service."""
 
+from pathlib import Path
+
 from pydantic import Field, field_validator
 
+from seamline.client.tokens import PLAINTEXT_TOKENS, is_loopback
 from seamline.errors import InvalidInput
+from seamline.rpc.callers import Gate, gate_of
 from seamline.rpc.config import ServerConfig
 from seamline_editor.addresses import Origins
+from seamline_editor.clients import ClientGate
 
 
 class EditorConfig(ServerConfig):
@@ -36,6 +41,24 @@ class EditorConfig(ServerConfig):
     """How long fetching a video may take, or sending one."""
     max_video_bytes: int = Field(default=1 << 30, ge=1)
     """Of a video that is fetched; the aligner's setting of that name holds for every video."""
+
+    clients: str = ""
+    """TOML file of the clients that may call, and what each may have: see `seamline_editor.clients`. It is read again
+    when it changes. Empty to let in whoever reaches the port."""
+    plaintext_tokens: bool = False
+    """Whether clients may send their tokens unencrypted, because something else encrypts them: a mesh, a proxy."""
+
+    def gate(self) -> Gate:
+        """See `ServerConfig.gate`; behind the certificate's name comes the token."""
+        if not self.clients:
+            return super().gate()
+        if not self.tls_certificate and not self.plaintext_tokens and not is_loopback(f"{self.host}:{self.port}"):
+            raise InvalidInput(
+                f"clients would send their tokens to {self.host}:{self.port} unencrypted: set SEAMLINE_TLS_CERTIFICATE "
+                f"and SEAMLINE_TLS_KEY; or, where a mesh or a proxy encrypts, {PLAINTEXT_TOKENS}=true",
+                field="SEAMLINE_CLIENTS",
+            )
+        return gate_of(self.tls_client_names, self.tls_client_ca, ClientGate(Path(self.clients)))
 
     @field_validator("url_origins")
     @classmethod

@@ -108,16 +108,16 @@ class Usage:
         return error
 
 
-def work_of(request: Any, video_sha256: str) -> bytes:
+def work_of(request: Any, video: str) -> bytes:
     """What a repetition of a call is known by: what it asks for, wherever the video comes from and goes to.
 
     Args:
         request: its message.
-        video_sha256: the source's digest, which the request may lack.
+        video: the source's digest, which the request may lack.
     """
     work = type(request)()
     work.CopyFrom(request)
     work.ClearField("deliver_to")
     work.video.Clear()
-    asked = f"{type(request).__name__} {video_sha256} ".encode() + work.SerializeToString(deterministic=True)
+    asked = f"{type(request).__name__} {video} ".encode() + work.SerializeToString(deterministic=True)
     return hashlib.sha256(asked).digest()

@@ -11,14 +11,19 @@ import grpc
 from seamline.bundles import Bundle
 from seamline.client import open_channel
 from seamline.client.abilities import abilities
+from seamline.errors import InvalidInput
 from seamline.job import Job
 from seamline.rpc.bundles import Bundles
+from seamline.rpc.callers import ADMISSION
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
+from seamline.storage.erasure import erase
 from seamline.v1.aligner_pb2_grpc import AlignerServiceStub
 from seamline.v1.editor_pb2 import (
     EditVideoRequest,
     EditVideoResponse,
+    EraseRequest,
+    EraseResponse,
     ListEditsRequest,
     ListEditsResponse,
     PreviewVideoRequest,
@@ -35,6 +40,7 @@ from seamline_editor.connections import Bounds
 from seamline_editor.edit import EditRun
 from seamline_editor.ends import ends_of
 from seamline_editor.preview import PreviewRun
+from seamline_editor.quota import work_of
 from seamline_editor.replicas import Persistence, Replicas
 from seamline_editor.request import check_edit, check_preview
 from seamline_editor.stages import Here, Stages
@@ -94,6 +100,17 @@ class EditorServicer(EditorServiceServicer):
         """What a bundle can do."""
         return abilities(await self._bundle(request.bundle))
 
+    async def Erase(  # noqa: N802
+        self, request: EraseRequest, context: grpc.aio.ServicerContext
+    ) -> EraseResponse:
+        """Removes a video and all that was made of it."""
+        try:
+            removed = await asyncio.to_thread(erase, self._store, request.video, keep_source=request.keep_source)
+        except InvalidInput as error:
+            error.field = f"video.{error.field}"
+            raise
+        return EraseResponse(objects=removed.objects, bytes=removed.bytes)
+
     def _here(self, request: EditVideoRequest | PreviewVideoRequest, context: grpc.aio.ServicerContext) -> Here:
         """Raises InvalidInput if the request names what this service may not reach."""
 
@@ -102,7 +119,11 @@ class EditorServicer(EditorServiceServicer):
                 async for event in events:
                     yield event
 
-        return Here(run=run, ends=ends_of(request, self._store, self._origins), bounds=self._bounds)
+        def charge(video: str, seconds: float) -> None:
+            ADMISSION.get().charge(work_of(request, video), seconds)
+
+        ends = ends_of(request, self._store, self._origins)
+        return Here(run=run, ends=ends, bounds=self._bounds, charge=charge)
 
     async def _bundle(self, name: str) -> Bundle:
         return await asyncio.to_thread(self._bundles.open, name)

@@ -41,6 +41,8 @@ class Here:
     run: RunHere
     ends: Ends
     bounds: Bounds
+    charge: Callable[[str, float], None]
+    """Counts the video, by its digest and seconds, as used by the client, or raises QuotaExceeded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,7 @@ class Run:
             async for event in events:
                 if not isinstance(event, Progress):
                     self._aligned = event
+                    self._charge()
                 yield event
 
     async def _invert(self) -> Events:
@@ -162,7 +165,11 @@ class Run:
     async def _take_up(self) -> Events:
         given = self._given or InvertedVideo()
         self._aligned, self._inverted = await asyncio.to_thread(taken_up, self._store, given, self._video)
+        self._charge()
         yield self._inverted
+
+    def _charge(self) -> None:
+        self._here.charge(self._video.sha256 or self._video.uri, self._aligned.video.duration_seconds)
 
     async def _restyle(self) -> Events:
         request = RestyleRequest(inversion=self._inverted.inversion, bundle=self._bundle, style=self._style)
