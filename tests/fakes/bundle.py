@@ -59,7 +59,7 @@ EDITS = (
     EditSpec(name="age", description="Look older", min_strength=-2.0, max_strength=4.0, attribute="age"),
 )
 DEFAULTS = {
-    "invert": {"max_passes": 4, "learning_rate": 1e-3, "target_psnr_db": 0.0},
+    "invert": {"max_passes": 4, "learning_rate": 1e-3, "target_psnr_db": 0.0, "pivot_steps": 15},
     "stitch": {"max_steps": 4, "learning_rate": 1e-3, "target_border_loss": 0.0},
 }
 
