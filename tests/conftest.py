@@ -3,19 +3,24 @@
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+WHOLE = ("tests/e2e/", "tests/unit/training/")
+"""Folders that one worker does, and first: one deployment serves all of e2e, and one compilation of the renderer all of
+training, each longer than any file."""
+
 
 class ByFile(LoadScopeScheduling):
-    """One file after another, as collected, so that what a module's fixtures make is made once.
-
-    tests/e2e, which shares one deployment, is a single piece. It is the largest by far, and comes first.
-    """
+    """One file after another to whoever is idle, so that what a module's fixtures make is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "tests/e2e" if file.startswith("tests/e2e/") else file
+        return next((folder for folder in WHOLE if file.startswith(folder)), file)
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
-    config.option.loadscopereorder = False  # by default the pieces with most tests come first, not the longest
+    config.option.loadscopereorder = False  # by default pieces of many tests come first, not long ones
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    turns = {folder: turn for turn, folder in enumerate(WHOLE)}
+    items.sort(key=lambda item: next((turns[each] for each in WHOLE if item.nodeid.startswith(each)), len(WHOLE)))
