@@ -1,4 +1,5 @@
-"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, triton, token, serve, doctor."""
+"""The commands: edit, preview, edits, benchmark, bundles, directions, styleclip, triton, token, serve, doctor,
+erase, gc."""
 
 import asyncio
 import signal
@@ -31,6 +32,8 @@ from seamline.cli.directions import directions_app
 from seamline.cli.doctor import doctor
 from seamline.cli.edit import EditJob, edit_file
 from seamline.cli.edits_page import write_edits_page
+from seamline.cli.erase import erase_video
+from seamline.cli.gc import collect
 from seamline.cli.inverted import read_inverted
 from seamline.cli.options import console
 from seamline.cli.preview import PreviewJob, preview_file
@@ -64,6 +67,8 @@ app.add_typer(styleclip_app, name="styleclip")
 app.add_typer(triton_app, name="triton")
 app.command()(doctor)
 app.command(name="token")(make_token)
+app.command(name="erase")(erase_video)
+app.command(name="gc")(collect)
 
 
 @app.command()

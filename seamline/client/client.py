@@ -185,6 +185,29 @@ class Client:
         request = DiagnoseRequest(bundle=bundle, probe=probe)
         return await diagnosed(self._channel, self._endpoint, request, EDITOR_SECONDS)
 
+    async def erase(
+        self, video: ArtifactRef, *, keep_source: bool = False, timeout: float | None = None
+    ) -> editor_pb2.EraseResponse:
+        """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store.
+
+        Cancel edits of it first: what they write later stays. It may be repeated, and is to be if it breaks off.
+
+        Args:
+            video: its digest; its address where it lies in the store, or none.
+            keep_source: leave the video itself.
+            timeout: seconds; None for as long as it takes.
+
+        Raises:
+            InvalidInput: the digest is missing, the address lies outside the store, or another video lies there.
+            Forbidden: the editor lets this client not erase.
+            ServiceUnavailable, StoreUnavailable: the editor, or its store, does not answer.
+        """
+        request = editor_pb2.EraseRequest(video=video, keep_source=keep_source)
+        try:
+            return await self._stub.Erase(request, timeout=timeout, metadata=request_metadata())
+        except grpc.aio.AioRpcError as error:
+            raise error_from_call(error, self._endpoint) from None
+
     def _call(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
         return call_stage(method, request, self._endpoint, channel=self._channel, timeout=timeout, retry=self._retry)
 

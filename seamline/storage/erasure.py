@@ -43,6 +43,11 @@ class Aged:
     newest: datetime
     """When its newest object was written."""
 
+    @property
+    def name(self) -> str:
+        """The video's digest; of what is of no video, its place."""
+        return re.sub("^(artifacts|videos)/", "", min(self.prefixes)).rstrip("/")
+
 
 def erase(store: Store, video: ArtifactRef, *, keep_source: bool = False) -> Removed:
     """Removes everything that was made of a video, finished or not, and the video itself.

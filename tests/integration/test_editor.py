@@ -28,11 +28,11 @@ from seamline.v1.inverter_pb2 import (
     PIVOT_METHOD_OPTIMIZED,
     InvertOptions,
 )
-from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, Edit, Keyframe, TextStyle
+from seamline.v1.media_pb2 import EDIT_METHOD_LATENT_TRANSFORMER, ArtifactRef, Edit, Keyframe, TextStyle
 from seamline.v1.stitcher_pb2 import BLEND_POISSON, StitchOptions
 from seamline.video import probe, read_frames
 from tests.asynchronous import asynchronous
-from tests.fakes.alignment import HEIGHT, WIDTH, drawn_frame, put_alignment
+from tests.fakes.alignment import HEIGHT, VIDEO, WIDTH, drawn_frame, put_alignment
 from tests.fakes.bundle import tiny_bundle
 from tests.fakes.relevance import with_relevance
 from tests.fakes.stit import RUN, write_run
@@ -298,6 +298,34 @@ async def test_lists_what_the_bundle_can_do(world):
         assert EDIT_METHOD_LATENT_TRANSFORMER in listed.edits[0].methods
         with pytest.raises(NotFound, match="tiny-64"):
             await w.client.list_edits("no-such")
+
+
+@asynchronous
+async def test_erases_a_video_with_all_that_was_made_of_it(world):
+    async with world() as w:
+        other = put_object(world.store, "uploads/other.mp4", b"another video")
+        result = (await w.edited())[-1]
+        drawn = ArtifactRef(uri=w.video.uri, sha256=VIDEO)  # what the alignment says that it is of
+        made = [entry.key for entry in world.store.list("artifacts/")]
+        assert made
+        assert all(key.startswith(f"artifacts/{VIDEO}/") for key in made)
+        for wrong, field in (
+            (ArtifactRef(uri=w.video.uri), "video.sha256"),
+            (ArtifactRef(uri="https://host/clip.mp4", sha256=VIDEO), "video.uri"),
+            (drawn, "video.uri"),  # whose bytes are others
+        ):
+            with pytest.raises(InvalidInput) as refused:
+                await w.client.erase(wrong)
+            assert refused.value.field == field
+        assert [entry.key for entry in world.store.list("artifacts/")] == made
+        erased = await w.client.erase(ArtifactRef(sha256=VIDEO))
+        assert erased.objects == len(made)
+        with pytest.raises(NotFound):
+            read_object(world.store, result.edited)
+        assert (await w.client.erase(w.video, keep_source=True)).objects == 0
+        assert (await w.client.erase(w.video)).objects == 1
+        assert (await w.client.erase(w.video)).objects == 0
+        assert read_object(world.store, other) == b"another video"
 
 
 async def _until(condition):

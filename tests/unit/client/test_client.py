@@ -36,6 +36,12 @@ class ScriptedEditor(editor_pb2_grpc.EditorServiceServicer):
         await self._fail(request, context)
         return editor_pb2.ListEditsResponse(bundle="avatar-256", edits=[editor_pb2.EditInfo(name="smile")])
 
+    async def Erase(  # noqa: N802
+        self, request: editor_pb2.EraseRequest, context: grpc.aio.ServicerContext
+    ) -> editor_pb2.EraseResponse:
+        await self._fail(request, context)
+        return editor_pb2.EraseResponse(objects=7, bytes=70)
+
     async def EditVideo(  # noqa: N802
         self, request: editor_pb2.EditVideoRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[editor_pb2.EditVideoResponse]:
@@ -132,6 +138,19 @@ async def test_an_unknown_bundle_is_not_found_and_not_repeated() -> None:
             await client.list_edits("x")
     assert caught.value.field == "bundle"
     assert editor.requests == [editor_pb2.ListEditsRequest(bundle="x")]
+
+
+@asynchronous
+async def test_erasing_says_what_went_and_is_repeated_when_the_store_is_away() -> None:
+    editor = ScriptedEditor(errors.StoreUnavailable("down"))
+    async with client_of(editor) as client:
+        erased = await client.erase(VIDEO, keep_source=True)
+        assert (erased.objects, erased.bytes) == (7, 70)
+        assert editor.requests == [editor_pb2.EraseRequest(video=VIDEO, keep_source=True)] * 2
+        editor.failures.append(errors.InvalidInput("no digest", field="video.sha256"))
+        with pytest.raises(errors.InvalidInput, match="no digest") as caught:
+            await client.erase(ArtifactRef())
+    assert caught.value.field == "video.sha256"
 
 
 @asynchronous

@@ -171,6 +171,7 @@ def test_a_video_is_as_old_as_its_newest_object(root: Path, store: Store) -> Non
     assert young.prefixes == {f"artifacts/{other.sha256}/", f"videos/{other.sha256}/"}
     assert old.newest == pytest.approx(NOW - timedelta(days=40), abs=timedelta(seconds=1))
     assert young.newest == pytest.approx(NOW - timedelta(days=3), abs=timedelta(seconds=1))
+    assert (old.name, young.name) == (face.sha256, other.sha256)
     assert old.objects == young.objects == 11
     assert expire(store, old, NOW - timedelta(days=30)) == Removed(objects=old.objects, bytes=old.bytes)
     assert by_age(store) == [young]
@@ -200,11 +201,7 @@ def test_styles_age_one_by_one_and_so_does_what_earlier_versions_left(root: Path
         writer = ArtifactWriter(store, Recipe(video=SHARED, stage="style", version=number, inputs={}))
         writer.put_part("change", b"1")
     store.put(f"artifacts/align/{'0f' * 32}/parts/{'1e' * 32}/frames", b"1")
-    assert sorted(next(iter(each.prefixes)).rpartition("/")[0].rpartition("/")[0] for each in by_age(store)) == [
-        "artifacts/align",
-        "artifacts/shared/style",
-        "artifacts/shared/style",
-    ]
+    assert sorted(each.name.rpartition("/")[0] for each in by_age(store)) == ["align", "shared/style", "shared/style"]
 
 
 def test_unfinished_uploads_are_discarded_by_age(root: Path, store: Store) -> None:
