@@ -49,6 +49,9 @@ func (job Job) Run(ctx context.Context, client seamlinev1.EditorServiceClient) (
 			backoff *= 2
 		case fault.RetryAfter != nil && *fault.RetryAfter <= patience:
 			wait = *fault.RetryAfter
+			if wait < 100*time.Millisecond {
+				wait = 100 * time.Millisecond // so that patience does end
+			}
 			patience -= wait
 		default:
 			return nil, fault

@@ -46,8 +46,9 @@ export async function editVideo(
         await sleep(spread(wait), undefined, { signal: options.signal });
         wait *= 2;
       } else if (fault.retryAfter !== undefined && fault.retryAfter <= patience) {
-        patience -= fault.retryAfter;
-        await sleep(spread(fault.retryAfter), undefined, { signal: options.signal });
+        const pause = Math.max(fault.retryAfter, 100); // so that patience does end
+        patience -= pause;
+        await sleep(spread(pause), undefined, { signal: options.signal });
       } else {
         throw fault;
       }
