@@ -23,7 +23,7 @@ def check_tls(tls: Tls) -> Check:
         tls.channel_credentials()
         validity = tls.validity()
     except InvalidInput as error:
-        return fault_of(SUBJECT, error, "renew it; until then what was read before stays in force")
+        return fault_of(SUBJECT, error, "mend the files; until then what was read before stays in force")
     if validity is None:
         return ok(SUBJECT, "shows no certificate, and trusts authorities that are in force")
     begin, end = validity

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from seamline.diagnosis import bundle, certificates, device, store
+from seamline.diagnosis import bundle, certificates, device, store, triton
 from seamline.rpc.config import ServerConfig
 from seamline.rpc.tls import Tls
 from seamline.v1.diagnostics_pb2 import Check, DiagnoseRequest
@@ -52,6 +52,15 @@ def looks(config: ServerConfig, request: DiagnoseRequest, *, computes: bool) -> 
                 find=partial(device.check_device, config.device),
                 limit_seconds=60.0,
                 remedy="look at nvidia-smi on the node: the GPU does not answer",
+            )
+        )
+    if computes and config.triton:
+        found.append(
+            Look(
+                subject=triton.SUBJECT,
+                find=partial(triton.check_triton, config.triton, config.tls, request.bundle, config.bundles_path),
+                limit_seconds=30.0,
+                remedy="check SEAMLINE_TRITON, and whether the server is overloaded",
             )
         )
     if config.tls != Tls():
