@@ -2,8 +2,8 @@
 
     make lint-deploy
 
-Each directory of overlays/, and batch/, is built by kustomize, validated strictly against the schemas of Kubernetes,
-and scanned by checkov; so is the Dockerfile. Schemas are not known of a few custom kinds, which are named here and in
+Each directory of overlays/, batch/ and expiry/ is built by kustomize, validated strictly against the schemas of
+Kubernetes, and scanned by checkov; so is the Dockerfile. Schemas are not known of a few custom kinds, which are named here and in
 docs/operations.md; any other warning is an error. A policy is skipped by an annotation that says why, on the object.
 """
 
@@ -16,7 +16,7 @@ K8S = Path(__file__).resolve().parent
 DOCKERFILE = K8S.parent / "images" / "Dockerfile"
 BIN = Path(sys.executable).parent
 KUBERNETES = "1.34"
-CUSTOM = ("ScaledObject", "PodMonitor", "PrometheusRule")
+CUSTOM = ("ScaledObject", "PodMonitor", "PrometheusRule", "Certificate", "Issuer")
 SKIPPED = {
     "CKV_DOCKER_7": "the base is an argument, with tag and digest: tests/unit/deploy sees to it",
     "CKV_DOCKER_2": "HEALTHCHECK is Docker's alone: Kubernetes has its gRPC probes, Compose its healthcheck",
@@ -52,7 +52,7 @@ def scan(framework: str, *arguments: str | Path) -> bool:
 
 
 def main() -> int:
-    directories = [*sorted((K8S / "overlays").iterdir()), K8S / "batch"]
+    directories = [*sorted((K8S / "overlays").iterdir()), K8S / "batch", K8S / "expiry"]
     with tempfile.TemporaryDirectory() as built:
         faults = []
         for directory in directories:

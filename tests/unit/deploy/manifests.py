@@ -56,13 +56,18 @@ def deployment(manifests: list[Manifest], service: str) -> Manifest:
 
 
 def pod_spec(workload: Manifest) -> Manifest:
-    """The pods of a Deployment or Job."""
-    return workload["spec"]["template"]["spec"]
+    """The pods of a Deployment, Job or CronJob."""
+    return _template(workload)["spec"]
 
 
 def pod_labels(workload: Manifest) -> dict[str, str]:
     """The labels of its pods."""
-    return workload["spec"]["template"]["metadata"]["labels"]
+    return _template(workload)["metadata"]["labels"]
+
+
+def _template(workload: Manifest) -> Manifest:
+    spec = workload["spec"]
+    return spec["jobTemplate"]["spec"]["template"] if workload["kind"] == "CronJob" else spec["template"]
 
 
 def service_container(workload: Manifest) -> Manifest:

@@ -67,6 +67,7 @@ def pods(name: str) -> dict[str, Pod]:
         service: Pod(labels=pod_labels(deployment(manifests, service)), ports=ports) for service in (*STAGES, "editor")
     }
     found["batch"] = Pod(labels=pod_labels(of_kind(built("batch"), "Job")["seamline-batch"]))
+    found["expiry"] = Pod(labels=pod_labels(of_kind(built("expiry"), "CronJob")["seamline-expiry"]))
     found["prometheus"] = Pod(labels={}, namespace={NAMESPACE: "monitoring"})
     found["store"] = Pod(labels={}, namespace={NAMESPACE: "object-store", "seamline.dev/object-store": "true"})
     found["dns"] = Pod(labels={"k8s-app": "kube-dns"}, namespace={NAMESPACE: "kube-system"})
@@ -91,7 +92,7 @@ def edges(policies: list[Manifest], among: dict[str, Pod], port: int) -> set[tup
 def test_the_edges_are_those_of_the_architecture(name):
     policies = [*of_kind(overlay(name), "NetworkPolicy").values(), *of_kind(built("batch"), "NetworkPolicy").values()]
     among = pods(name)
-    ours = (*STAGES, "editor", "batch")
+    ours = (*STAGES, "editor", "batch", "expiry")
     to_store = {(each, "store") for each in ours}
     calls = {("editor", stage) for stage in STAGES} | {("backend", "editor"), ("batch", "editor")}
     assert edges(policies, among, 50051) == calls | to_store

@@ -24,9 +24,9 @@ from tests.unit.deploy.manifests import (
 
 pytestmark = pytest.mark.cluster
 
-DIRECTORIES = [*(f"overlays/{name}" for name in OVERLAYS), "batch"]
+DIRECTORIES = [*(f"overlays/{name}" for name in OVERLAYS), "batch", "expiry"]
 RECOMMENDED = ("name", "component", "part-of", "version")
-CUSTOM = {"PodMonitor", "PrometheusRule", "ScaledObject"}
+CUSTOM = {"Certificate", "Issuer", "PodMonitor", "PrometheusRule", "ScaledObject"}
 """Kinds that a plain cluster does not know; docs/operations.md says what brings them."""
 ON_GPU = {
     "gpu": {"inverter": "nvidia.com/gpu", "stitcher": "nvidia.com/gpu"},
@@ -47,7 +47,7 @@ ON_GPU = {
 
 def workloads(directory):
     manifests = built(directory)
-    found = [*of_kind(manifests, "Deployment").values(), *of_kind(manifests, "Job").values()]
+    found = [each for kind in ("Deployment", "Job", "CronJob") for each in of_kind(manifests, kind).values()]
     assert found
     return found
 
@@ -120,9 +120,10 @@ def test_probes_and_services_use_the_port_that_is_served(name):
     for service in SERVICES:
         container = service_container(deployment(manifests, service))
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        assert ports == {"grpc": 50051, "metrics": 9090}
+        health = environment(manifests, container).get("SEAMLINE_HEALTH_PORT")
+        assert ports == {"grpc": 50051, "metrics": 9090} | ({"health": int(health)} if health else {})
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-            assert container[probe]["grpc"]["port"] == ports["grpc"]
+            assert container[probe]["grpc"]["port"] == ports.get("health", ports["grpc"])
         service_object = of_kind(manifests, "Service")[f"seamline-{service}"]
         assert service_object["spec"]["clusterIP"] == "None"
         assert [port["port"] for port in service_object["spec"]["ports"]] == [50051]
