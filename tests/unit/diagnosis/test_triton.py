@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from seamline.bundles import Bundle, NetworkSource, load_bundle, write_bundle
-from seamline.diagnosis.triton import NOT_ASKED, check_triton
+from seamline.diagnosis.triton import NEEDED, NOT_ASKED, check_triton
 from seamline.exporting.signatures import MODELS
 from seamline.networks.registry import build
 from seamline.rpc.tls import Tls
@@ -13,7 +13,11 @@ from seamline.v1.diagnostics_pb2 import Check, CheckOutcome
 from tests.fakes.bundle import CONFIGS, NAME
 from tests.fakes.triton_server import BundleServer, serving
 
-OK, FAULT = CheckOutcome.CHECK_OUTCOME_OK, CheckOutcome.CHECK_OUTCOME_FAULT
+OK, WARNING, FAULT = (
+    CheckOutcome.CHECK_OUTCOME_OK,
+    CheckOutcome.CHECK_OUTCOME_WARNING,
+    CheckOutcome.CHECK_OUTCOME_FAULT,
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +25,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     search = tmp_path_factory.mktemp("bundles")
     networks = {
         kind: NetworkSource(module=build(kind, CONFIGS[kind]), config=CONFIGS[kind], licence="CC0-1.0", source="here")
-        for kind in ("detector", "landmarks", "parsing", "perceptual")
+        for kind in ("detector", "landmarks", "parsing", "perceptual", "latent_transformer")
     }
     write_bundle(search / NAME, name=NAME, resolution=64, networks=networks)
     return load_bundle(NAME, search)
@@ -41,16 +45,24 @@ def test_a_server_that_has_every_model(server: BundleServer, bundle: Bundle) -> 
     server.missing = set(NOT_ASKED)
     found = checked(server, bundle)
     assert (found.outcome, found.subject) == (OK, "triton")
-    assert "serves 3 models" in found.finding
-    assert set(NOT_ASKED) <= set(MODELS)
+    assert "serves 4 models" in found.finding
+    assert {*NEEDED, *NOT_ASKED} <= set(MODELS)
 
 
-def test_models_that_are_missing_are_counted(server: BundleServer, bundle: Bundle) -> None:
+def test_a_model_that_few_edits_need_is_a_warning(server: BundleServer, bundle: Bundle) -> None:
+    server.missing = {"latent_transformer"}
+    found = checked(server, bundle)
+    assert found.outcome == WARNING
+    assert f"{NAME}.latent_transformer" in found.finding
+    assert "seamline triton export" in found.remedy
+
+
+def test_models_that_are_missing_are_named(server: BundleServer, bundle: Bundle) -> None:
     server.missing = {"landmarks", "parsing"}
     found = checked(server, bundle)
     assert found.outcome == FAULT
     assert f"{server.endpoint} has no model {NAME}.landmarks" in found.finding
-    assert "1 more of 3" in found.finding
+    assert "as wrong: parsing" in found.finding
     assert "seamline triton export" in found.remedy
 
 
