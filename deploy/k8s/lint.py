@@ -3,8 +3,9 @@
     make lint-deploy
 
 Each directory of overlays/, batch/ and expiry/ is built by kustomize, validated strictly against the schemas of
-Kubernetes, and scanned by checkov; so is the Dockerfile. Schemas are not known of a few custom kinds, which are named here and in
-docs/operations.md; any other warning is an error. A policy is skipped by an annotation that says why, on the object.
+Kubernetes, and scanned by checkov; so is the Dockerfile. Schemas are not known of a few custom kinds, which are named
+here and in docs/operations.md; any other warning is an error. A policy is skipped by an annotation that says why, on
+the object.
 """
 
 import subprocess
