@@ -1,6 +1,6 @@
 """When each frame of a video is shown, found by decoding it once: headers lie, decoders do not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
@@ -12,7 +12,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from seamline.errors import InvalidInput, UnreadableVideo
-from seamline.video.source import MAX_FRAMES, check_side, decode, open_video
+from seamline.video.limits import Limits
+from seamline.video.source import decode, open_video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,32 +50,50 @@ class FrameIndex:
         return next((number for number in range(frame, 0, -1) if self.keys[number]), 0)
 
 
-def index_video(path: Path) -> FrameIndex:
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """A file as it is now."""
+
+    path: Path
+    modified: int
+    size: int
+    limits: Limits = field(compare=False)
+    """What stops its decoding; they do not change what is found."""
+
+
+def index_video(path: Path, limits: Limits = Limits()) -> FrameIndex:
     """Decodes a video once; the result is remembered while the file stays the same.
 
     Raises:
         UnreadableVideo: it is not a video, no frame can be decoded, or its size changes on the way.
-        InvalidInput: it is larger or longer than MAX_SIDE and MAX_FRAMES allow.
+        InvalidInput: it is larger or longer than the limits allow; it is decoded no further then.
     """
     if not path.is_file():
         raise InvalidInput(f"there is no file {path}", path=path)
     stat = path.stat()
-    return _index(path.resolve(), stat.st_mtime_ns, stat.st_size)
+    limits.check_bytes(stat.st_size, path.name)
+    file = _File(path=path.resolve(), modified=stat.st_mtime_ns, size=stat.st_size, limits=limits)
+    index = _index(file)
+    limits.check_length(len(index), index.duration_seconds, path)
+    return index
 
 
 @lru_cache(maxsize=8)
-def _index(path: Path, _modified: int, _size: int) -> FrameIndex:
-    with open_video(path) as (container, stream):
+def _index(file: _File) -> FrameIndex:
+    path, limits = file.path, file.limits
+    with open_video(path, limits) as (container, stream):
         if not stream.time_base:
             raise UnreadableVideo(f"{path.name} does not say how fast it plays", path=path)
+        limits.check_header(container, stream, path)
         shown: list[int | None] = []
         keys: list[bool] = []
         size, duration = (0, 0), 1
         for frame in decode(container, stream, path):
-            size = _check_frame(frame, len(shown), size, path)
+            size = _check_frame(frame, len(shown), size, path, limits)
             shown.append(frame.pts)
             keys.append(bool(frame.key_frame))
             duration = _duration(frame, stream)
+            limits.check_length(len(shown), float(_ticks(shown, duration) * stream.time_base), path)
         if not shown:
             raise UnreadableVideo(f"no frame of {path.name} can be decoded; upload it whole", path=path)
         times = _forward(shown, duration)
@@ -85,6 +104,12 @@ def _index(path: Path, _modified: int, _size: int) -> FrameIndex:
             time_base=stream.time_base,
             timed=times == shown,
         )
+
+
+def _ticks(shown: list[int | None], step: int) -> int:
+    """How long the frames so far stay, but for the last, as far as the file says."""
+    first, last = shown[0], shown[-1]
+    return step * (len(shown) - 1) if first is None or last is None else last - first
 
 
 def _forward(shown: list[int | None], step: int) -> list[int]:
@@ -110,7 +135,7 @@ def _duration(frame: VideoFrame, stream: VideoStream) -> int:
     return max(1, round(1 / (rate * (stream.time_base or Fraction(1, 1000)))))
 
 
-def _check_frame(frame: VideoFrame, number: int, size: tuple[int, int], path: Path) -> tuple[int, int]:
+def _check_frame(frame: VideoFrame, number: int, size: tuple[int, int], path: Path, limits: Limits) -> tuple[int, int]:
     found = (frame.width, frame.height)
     if number and found != size:
         raise UnreadableVideo(
@@ -119,11 +144,5 @@ def _check_frame(frame: VideoFrame, number: int, size: tuple[int, int], path: Pa
             path=path,
             frame=number,
         )
-    if number >= MAX_FRAMES:
-        raise InvalidInput(
-            f"{path.name} has more than {MAX_FRAMES} frames; cut it into shorter videos",
-            path=path,
-            limit=MAX_FRAMES,
-        )
-    check_side(*found, path)
+    limits.check_picture(*found, path)
     return found

@@ -14,8 +14,8 @@ from PIL import Image
 
 from seamline.errors import InvalidInput
 from seamline.storage.atomic import atomic_path
+from seamline.video.limits import check_side
 from seamline.video.pixels import Rgb
-from seamline.video.source import check_side
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tiff")
 _X264 = {"crf": "14", "preset": "fast"}

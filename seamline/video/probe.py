@@ -6,6 +6,7 @@ from pathlib import Path
 from seamline.errors import UnreadableVideo
 from seamline.v1.media_pb2 import VideoInfo
 from seamline.video.index import index_video
+from seamline.video.limits import Limits
 from seamline.video.pixels import is_transposed
 from seamline.video.source import decode, open_video
 
@@ -36,20 +37,21 @@ class VideoFacts:
         )
 
 
-def probe(path: Path | str) -> VideoFacts:
+def probe(path: Path | str, limits: Limits = Limits()) -> VideoFacts:
     """Looks at a video. It is decoded once, so that the count of frames is the one `read_frames` keeps.
 
     Raises:
         UnreadableVideo: it is not a video, is damaged before its end, or no frame can be decoded.
-        InvalidInput: there is no such file, or it is larger or longer than accepted.
+        InvalidInput: there is no such file, or it is larger or longer than the limits allow.
     """
     path = Path(path)
-    index = index_video(path)
-    with open_video(path) as (container, stream):
+    index = index_video(path, limits)
+    with open_video(path, limits) as (container, stream):
         frame = next(decode(container, stream, path), None)
         if frame is None:
             raise UnreadableVideo(f"no frame of {path.name} can be decoded; upload it whole", path=path)
         width, height = frame.width, frame.height
+        limits.check_picture(width, height, path)
         if is_transposed(frame):
             width, height = height, width
         return VideoFacts(

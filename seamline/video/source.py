@@ -16,35 +16,35 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from seamline.errors import InvalidInput, UnreadableVideo
-
-MAX_SIDE = 8192
-"""Pixels; the largest width or height accepted."""
-MAX_FRAMES = 100_000
-"""Frames; nearly an hour at 30 a second."""
+from seamline.video.limits import Limits
 
 # Playlists, image sequences and the like are left out: they would let the file name other files or addresses.
 _FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,h264,hevc"
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+_PADDED = 2
+"""Times the pixels of a frame that decoders may make room for: they pad pictures."""
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path, limits: Limits = Limits()) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Opens a file and its first moving picture.
 
     Raises:
-        InvalidInput: there is no such file, or its picture is larger than MAX_SIDE.
+        InvalidInput: there is no such file, or its picture is larger than the limits allow.
         UnreadableVideo: it is not a video in a known format, or it holds no picture.
     """
     _check_file(path)
+    room = {"max_pixels": str(_PADDED * limits.pixels)}
     try:
-        container = av.open(str(path), "r", options=_OPTIONS, metadata_errors="replace")
+        container = av.open(str(path), "r", options=_OPTIONS | room, metadata_errors="replace")
     except FFmpegError as error:
         raise UnreadableVideo(f"{path.name} {_why_not_a_video(path)}", path=path) from error
     with container:
         stream = _picture_stream(container, path)
         # Frame threads would report damage some frames late; the decoder is no bottleneck here.
         stream.thread_type = "SLICE"
-        check_side(stream.width, stream.height, path)
+        stream.codec_context.options = room
+        limits.check_picture(stream.width, stream.height, path)
         yield container, stream
 
 
@@ -75,16 +75,6 @@ def decode(container: InputContainer, stream: VideoStream, path: Path) -> Iterat
             continue
         begun = begun or bool(frames)
         yield from frames
-
-
-def check_side(width: int, height: int, path: Path) -> None:
-    """Raises InvalidInput if a picture is larger than MAX_SIDE."""
-    if max(width, height) > MAX_SIDE:
-        raise InvalidInput(
-            f"{path.name} is {width}x{height} pixels; at most {MAX_SIDE} a side are accepted: scale it down",
-            path=path,
-            limit=MAX_SIDE,
-        )
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:

@@ -67,8 +67,15 @@ def moving_head() -> NDArray[np.uint8]:
 
 
 @asynccontextmanager
-async def aligner(ready: Ready) -> AsyncIterator[AlignerServiceStub]:
-    config = AlignerConfig(host="127.0.0.1", port=0, metrics_port=0, store=ready.url, bundles_path=ready.bundles)
+async def aligner(ready: Ready, **settings: float) -> AsyncIterator[AlignerServiceStub]:
+    config = AlignerConfig(
+        host="127.0.0.1",
+        port=0,
+        metrics_port=0,
+        store=ready.url,
+        bundles_path=ready.bundles,
+        **settings,  # type: ignore[arg-type]
+    )
 
     def register(server: grpc.aio.Server) -> None:
         add_AlignerServiceServicer_to_server(AlignerServicer(config, open_store(config.store)), server)
@@ -137,7 +144,9 @@ async def test_bad_input_gets_the_documented_status(ready: Ready) -> None:
             errors.NotFound,
             "",
         ),
-        (ready.request(ArtifactRef(uri="s3://other/film.mp4", sha256="0" * 64)), errors.InvalidInput, ""),
+        (ready.request(ArtifactRef(uri="s3://other/film.mp4", sha256="0" * 64)), errors.InvalidInput, "video.uri"),
+        (ready.request(ArtifactRef(uri="file:///etc/passwd", sha256="0" * 64)), errors.InvalidInput, "video.uri"),
+        (ready.request(ArtifactRef(uri="https://host/film.mp4", sha256="0" * 64)), errors.InvalidInput, "video.uri"),
     ]
     async with aligner(ready) as stub:
         for request, kind, field in cases:
@@ -145,3 +154,19 @@ async def test_bad_input_gets_the_documented_status(ready: Ready) -> None:
                 await call(stub, request)
             assert type(caught.value) is kind
             assert not field or caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("max_video_bytes", 100), ("max_video_seconds", 0.5), ("max_video_pixels", 81_919), ("max_video_frames", 19)],
+)
+@asynchronous
+async def test_a_video_beyond_a_limit_is_refused_with_the_setting_named(
+    ready: Ready, setting: str, value: float
+) -> None:
+    request = ready.request(axes_sigma=2.5)  # which no other test has aligned
+    async with aligner(ready, **{setting: value}) as stub:
+        with pytest.raises(errors.InvalidInput, match=f"SEAMLINE_{setting.upper()}") as caught:
+            await call(stub, request)
+    assert caught.value.field == "video"
+    assert float(caught.value.metadata["limit"]) == value

@@ -28,7 +28,7 @@ from seamline.storage import (
     fetch_object,
 )
 from seamline.v1.media_pb2 import ArtifactRef
-from seamline.video import VideoFacts, probe
+from seamline.video import Limits, VideoFacts, probe
 from seamline.video.index import index_video
 from seamline_aligner.landmarks import BACKENDS
 from seamline_aligner.landmarks.backend import LandmarkBackend
@@ -63,6 +63,7 @@ def align(
     bundle: Bundle,
     options: AlignOptions,
     backend: Callable[[], LandmarkBackend],
+    limits: Limits = Limits(),
 ) -> Artifact:
     """Aligns a video, or returns the alignment that exists, or goes on with one that was begun.
 
@@ -73,6 +74,7 @@ def align(
         bundle: the face domain to cut crops for.
         options: the caller's choice.
         backend: makes the landmark backend; called only if there is work for it.
+        limits: what the video may measure.
 
     Raises:
         NotFound, DigestMismatch: the video is not there, or not the one meant.
@@ -91,7 +93,7 @@ def align(
     )
     writer = ArtifactWriter(store, recipe)
     if (done := writer.finished()) is None:
-        done = _finish(job, writer, store, video, bundle, options, backend)
+        done = _finish(job, writer, store, video, bundle, options, backend, limits)
     return Artifact.open(store, done, stage="align")
 
 
@@ -103,9 +105,10 @@ def _finish(
     bundle: Bundle,
     options: AlignOptions,
     backend: Callable[[], LandmarkBackend],
+    limits: Limits,
 ) -> ArtifactRef:
-    with _fetched(job, store, video) as path:
-        facts = _probe(job, path)
+    with _fetched(job, store, video, limits) as path:
+        facts = _probe(job, path, limits)
         ranges = ranges_of(facts)
         observe(job, writer, path, ranges, backend)
         with job.step("track"):
@@ -123,22 +126,32 @@ def _finish(
 
 
 @contextmanager
-def _fetched(job: Job, store: Store, video: ArtifactRef) -> Iterator[Path]:
+def _fetched(job: Job, store: Store, video: ArtifactRef, limits: Limits) -> Iterator[Path]:
     """The video as a file of its own name, which errors mention."""
     with TemporaryDirectory(prefix="seamline-align-") as directory:
         path = Path(directory) / (PurePosixPath(video.uri).name or "video")
-        with job.step("fetch"):
+        with job.step("fetch"), _named_video():
+            key = store.key(video.uri)
+            for entry in store.list(key):
+                if entry.key == key:
+                    limits.check_bytes(entry.size, video.uri)
             fetch_object(store, video, path)
         yield path
 
 
-def _probe(job: Job, path: Path) -> VideoFacts:
-    with job.step("probe"):
-        try:
-            return probe(path)
-        except InvalidInput as error:
-            error.field = error.field or "video"
-            raise
+def _probe(job: Job, path: Path, limits: Limits) -> VideoFacts:
+    with job.step("probe"), _named_video():
+        return probe(path, limits)
+
+
+@contextmanager
+def _named_video() -> Iterator[None]:
+    """What is wrong in the block is wrong with the video."""
+    try:
+        yield
+    except InvalidInput as error:
+        error.field = {"": "video", "uri": "video.uri"}.get(error.field, error.field)
+        raise
 
 
 def _no_face(video: ArtifactRef, facts: VideoFacts, options: AlignOptions) -> NoFace:

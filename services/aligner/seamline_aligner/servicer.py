@@ -44,6 +44,7 @@ class AlignerServicer(AlignerServiceServicer):
     def __init__(self, config: AlignerConfig, store: Store) -> None:
         self._bundles = Bundles(config)
         self._store = store
+        self._limits = config.limits
         self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
 
     async def Align(  # noqa: N802
@@ -62,6 +63,7 @@ class AlignerServicer(AlignerServiceServicer):
                 bundle,
                 options,
                 lambda: open_backend(options.landmarks, bundle),
+                self._limits,
             )
             return _result(alignment, job)
 
@@ -73,6 +75,12 @@ def check_request(request: AlignRequest) -> None:
     """Raises InvalidInput for what is wrong whatever the store and the bundles hold."""
     if not request.video.uri:
         raise InvalidInput("video.uri is missing: put the video into the object store and name it", field="video.uri")
+    if request.video.uri.strip().lower().startswith(("http:", "https:")):
+        raise InvalidInput(
+            "video.uri is an address, which only the editor fetches; put the video into the object store, or call the "
+            "editor",
+            field="video.uri",
+        )
     if not re.fullmatch(r"[0-9a-f]{64}", request.video.sha256):
         raise InvalidInput(
             "video.sha256 must be the SHA-256 of the video's bytes as 64 lower-case hex digits, "

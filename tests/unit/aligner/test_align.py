@@ -18,9 +18,10 @@ from seamline.errors import Cancelled, DigestMismatch, InvalidInput, NoFace, Not
 from seamline.job import Job
 from seamline.storage import Artifact, Store, decode_frames, encode_frames, open_store, put_object
 from seamline.v1.media_pb2 import ArtifactRef
-from seamline.video import VideoFacts
+from seamline.video import Limits, VideoFacts
 from tests.fakes.bundle import tiny_bundle
 from tests.fakes.painted_faces import BreaksOffBackend, PaintedFaceBackend, film, picture
+from tests.fakes.stores import PassingStore
 
 OPTIONS = AlignOptions(landmarks="bundle", max_gap_frames=5)
 FIRST = [picture((20 + number, 30, 40)) for number in range(40)]
@@ -140,6 +141,14 @@ def test_a_wrong_reference_is_refused(store: Store, bundle: Bundle) -> None:
         aligned(store, bundle, ArtifactRef(uri=video.uri, sha256="0" * 64))
     with pytest.raises(InvalidInput):
         aligned(store, bundle, ArtifactRef(uri="s3://elsewhere/film.mp4", sha256=video.sha256))
+
+
+def test_a_video_that_is_too_large_is_not_even_fetched(store: Store, bundle: Bundle) -> None:
+    video = stored(store)
+    counting = PassingStore(store)
+    with pytest.raises(InvalidInput, match="SEAMLINE_MAX_VIDEO_BYTES"):
+        align(Job("align"), counting, video, bundle, OPTIONS, PaintedFaceBackend, Limits(bytes=1000))
+    assert counting.calls["get_file"] == 0
 
 
 def test_a_cancelled_call_stops_within_a_frame(store: Store, bundle: Bundle) -> None:

@@ -143,13 +143,6 @@ def test_a_picture_beyond_all_measure(tmp_path: Path, size: tuple[int, int]) -> 
     assert error.metadata["limit"] == "8192"
 
 
-def test_a_film_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seamline.video.index.MAX_FRAMES", 10)
-    assert probe(film(tmp_path / "a.mp4", count=10)).frame_count == 10
-    error = refused(film(tmp_path / "b.mp4", count=11))
-    assert "more than 10 frames; cut it" in str(error)
-
-
 def test_a_picture_that_changes_its_size(tmp_path: Path) -> None:
     parts = [film(tmp_path / f"{width}.h264", count=3, size=(width, 48), options={"bf": "0"}) for width in (64, 96)]
     path = written(tmp_path / "a.h264", b"".join(part.read_bytes() for part in parts))
