@@ -1,6 +1,9 @@
 """Asks a service whether it serves: exit status 0 if so. Where there is no gRPC probe as Kubernetes has one.
 
 python /app/probe.py [host:port]
+
+Without an address it asks the service of this machine: at SEAMLINE_HEALTH_PORT, which never speaks TLS, if there is
+one, else at SEAMLINE_PORT.
 """
 
 import os
@@ -23,7 +26,13 @@ def probe(endpoint: str) -> str:
         return HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
+def endpoint_here() -> str:
+    """Where the service of this machine answers plaintext."""
+    port = os.environ.get("SEAMLINE_HEALTH_PORT") or os.environ.get("SEAMLINE_PORT") or "50051"
+    return f"127.0.0.1:{port}"
+
+
 if __name__ == "__main__":
-    health = probe(sys.argv[1] if len(sys.argv) > 1 else f"127.0.0.1:{os.environ.get('SEAMLINE_PORT', '50051')}")
+    health = probe(sys.argv[1] if len(sys.argv) > 1 else endpoint_here())
     print(health)
     sys.exit(health != "SERVING")

@@ -88,7 +88,7 @@ def edges(policies: list[Manifest], among: dict[str, Pod], port: int) -> set[tup
     }
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu", "gpu-triton"])
+@pytest.mark.parametrize("name", ["cpu", "gpu", "gpu-mtls", "gpu-triton"])
 def test_the_edges_are_those_of_the_architecture(name):
     policies = [*of_kind(overlay(name), "NetworkPolicy").values(), *of_kind(built("batch"), "NetworkPolicy").values()]
     among = pods(name)
@@ -99,6 +99,7 @@ def test_the_edges_are_those_of_the_architecture(name):
     assert edges(policies, among, 9090) == {("prometheus", each) for each in (*STAGES, "editor")} | to_store
     assert edges(policies, among, 53) == {(each, "dns") for each in ours} | to_store
     assert edges(policies, among, 22) == to_store
+    assert edges(policies, among, 50052) == to_store  # the health port is the node's, which no policy keeps out
 
 
 def test_the_services_reach_triton_and_nobody_else_does():
