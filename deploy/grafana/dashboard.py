@@ -226,6 +226,29 @@ ROWS = (
         ),
     ),
     Row(
+        title="Triton",
+        panels=(
+            Panel(
+                title="Requests to Triton",
+                description="Of each model, per second; none where no Triton is set.",
+                queries=((rate("seamline_triton_request_duration_seconds_count", "model", JOB), "{{model}}"),),
+                unit="ops",
+            ),
+            Panel(
+                title="Duration of requests to Triton (p95)",
+                description="As a service waits for them, repeats and failures included.",
+                queries=((quantile(0.95, "seamline_triton_request_duration_seconds", "model", JOB), "{{model}}"),),
+                unit="s",
+            ),
+            Panel(
+                title="Repeats of requests to Triton",
+                description="Per second; the server was away.",
+                queries=((rate("seamline_triton_retries_total", "model", JOB), "{{model}}"),),
+                unit="ops",
+            ),
+        ),
+    ),
+    Row(
         title="Machines",
         panels=(
             Panel(

@@ -29,9 +29,13 @@ def export_repository(
     kinds: Kinds = None,
     instances: Annotated[int, typer.Option(min=1, help="Copies of each model on a GPU, or on the CPU.")] = 1,
     max_batch: Annotated[int, typer.Option(min=1, help="Most pictures or texts that run together.")] = 32,
+    joined: Annotated[
+        bool, typer.Option(help="Run requests that wait together; without, equal requests give equal bytes.")
+    ] = True,
 ) -> None:
     """Write a bundle's frozen networks as a Triton model repository."""
-    bundle, serving = load_bundle(name, bundles_directory()), Serving(instances=instances, max_batch=max_batch)
+    bundle = load_bundle(name, bundles_directory())
+    serving = Serving(instances=instances, max_batch=max_batch, joined=joined)
     with console.status("exporting"):
         for model in write_repository(bundle, out, backend, serving, kinds or []):
             typer.echo(model)

@@ -18,6 +18,9 @@ class Serving:
     """Copies of a model on each GPU, or on the CPU where there is none; they run side by side."""
     max_batch: int = 32
     """Most rows that run together."""
+    joined: bool = True
+    """Whether requests run together. What a row gives then depends, in its last digits, on what it runs with: without,
+    the same requests give the same bytes on the same machine."""
     queue_delay: float = 0.002
     """Seconds that a request may wait for others to run with."""
 
@@ -52,7 +55,7 @@ def model_configuration(
         f"max_batch_size: {serving.max_batch}",
         *(f"input {_port(port)}" for port in signature.inputs),
         f"output {_port(signature.output)}",
-        f"dynamic_batching {{ max_queue_delay_microseconds: {round(serving.queue_delay * 1e6)} }}",
+        *_batching(serving),
         f"instance_group {{ count: {serving.instances} kind: KIND_AUTO }}",
         *(
             f"parameters {{ key: {_text(key)} value {{ string_value: {_text(value)} }} }}"
@@ -60,6 +63,11 @@ def model_configuration(
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _batching(serving: Serving) -> list[str]:
+    delay = round(serving.queue_delay * 1e6)
+    return [f"dynamic_batching {{ max_queue_delay_microseconds: {delay} }}"] if serving.joined else []
 
 
 def _port(port: Port) -> str:

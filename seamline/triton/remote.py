@@ -59,8 +59,10 @@ class RemoteNetwork:
         requests = [dict(zip(names, part, strict=True)) for part in parts]
         answers = self._server.infer(self._bundle, self._name, requests, output.name)
         pairs = zip(answers, parts, strict=True)
-        checked = [self._checked(answer, served, (len(part[0]), *row)) for answer, part in pairs]
-        return torch.from_numpy(np.concatenate(checked)).to(inputs[0].device)
+        # A number a row comes as a row of one: Triton knows no less.
+        checked = [self._checked(answer, served, (len(part[0]), *(row or (1,)))) for answer, part in pairs]
+        rows = np.concatenate(checked)
+        return torch.from_numpy(rows if row else rows[:, 0]).to(inputs[0].device)
 
     def _array(self, port: Port, tensor: Tensor) -> np.ndarray:
         """(B, ...) as the model takes it; pictures are reduced to its side, if the network itself does so."""

@@ -101,6 +101,7 @@ class BundleServer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 def _answer(request: Any, output: np.ndarray) -> Any:
+    output = output[:, None] if output.ndim == 1 else output  # a row of Triton's has an axis at least
     answer = service_pb2.ModelInferResponse(model_name=request.model_name, model_version="1")
     datatype = "FP32" if output.dtype == np.float32 else "FP64"
     answer.outputs.add(name=request.outputs[0].name, datatype=datatype, shape=output.shape)

@@ -125,8 +125,9 @@ def running_triton(
 def python_repository(
     directory: Path, bundle: str = "", bundles: Path | None = None, models: Sequence[str] = MODELS
 ) -> Path:
-    """Writes a bundle's models for the python backend, one process each."""
-    list(write_repository(load_bundle(bundle, bundles), directory, Backend.PYTHON, Serving(), models))
+    """Writes a bundle's models for the python backend, one process each, that give the same for the same request."""
+    serving = Serving(joined=False)
+    list(write_repository(load_bundle(bundle, bundles), directory, Backend.PYTHON, serving, models))
     return directory
 
 

@@ -108,11 +108,14 @@ def test_another_bundle_than_the_exported_one_is_not_served(tmp_path, monkeypatc
 
 def test_the_command_writes_what_is_asked(bundle, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SEAMLINE_BUNDLES", str(bundle.directory.parent))
-    asked = ["export", NAME, "-o", str(tmp_path), "--backend", "python", "--kind", "e4e", "--instances", "3"]
+    asked = ["export", NAME, "-o", str(tmp_path), "--backend", "python", "--kind", "e4e"]
+    asked += ["--instances", "3", "--no-joined"]
     result = CliRunner().invoke(triton_app, asked, catch_exceptions=False)
     assert result.exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}.e4e"]
-    assert configuration(tmp_path, "e4e").instance_group[0].count == 3
+    found = configuration(tmp_path, "e4e")
+    assert found.instance_group[0].count == 3
+    assert not found.HasField("dynamic_batching")
 
 
 @pytest.mark.parametrize("wrong", [{"instances": 0}, {"max_batch": 0}, {"queue_delay": -1.0}])

@@ -36,7 +36,7 @@ def server(bundle: Bundle) -> Iterator[BundleServer]:
 
 def seen_from_afar(bundle: Bundle, server: BundleServer, **patience: float) -> Bundle:
     """The same bundle, with its networks on the server."""
-    triton = TritonServer(server.endpoint, **{"patience_seconds": 0.0, **patience})
+    triton = TritonServer(server.endpoint, **{"patience_seconds": 20.0, **patience})
     return load_bundle(bundle.name, bundle.directory.parent, server=triton)
 
 
@@ -152,19 +152,19 @@ def test_what_the_server_cannot_compute_is_told(bundle: Bundle, server: BundleSe
 
 
 def test_a_server_that_is_down_is_named_and_found_again(bundle: Bundle, server: BundleServer) -> None:
-    afar, images = seen_from_afar(bundle, server), crops(1)
-    wanted = afar.infer("e4e", images)
+    afar, images = seen_from_afar(bundle, server, patience_seconds=0.0), crops(1)
+    wanted = seen_from_afar(bundle, server).infer("e4e", images)
     server.stop()
     with pytest.raises(ServiceUnavailable, match=rf"Triton at {server.endpoint} does not answer for model {NAME}\.e4e"):
         afar.infer("e4e", images)
     server.start()
-    patient = seen_from_afar(bundle, server, patience_seconds=20.0)
+    patient = seen_from_afar(bundle, server)
     assert torch.equal(patient.infer("e4e", images), wanted)
     _eventually(lambda: afar.infer("e4e", images), wanted)  # with its old channel, which is in backoff
 
 
 def test_a_server_that_ends_at_work_is_asked_again(bundle: Bundle, server: BundleServer) -> None:
-    afar, images = seen_from_afar(bundle, server, patience_seconds=30.0), crops(1)
+    afar, images = seen_from_afar(bundle, server), crops(1)
     wanted, before = bundle.infer("e4e", images), sample("retries_total", "e4e")
     server.open.clear()
     with ThreadPoolExecutor(1) as threads:
@@ -183,7 +183,7 @@ def test_a_server_that_ends_at_work_is_asked_again(bundle: Bundle, server: Bundl
 def test_refusals_that_pass_are_repeated_within_limits(bundle: Bundle, server: BundleServer) -> None:
     images, count = crops(1), sample("request_duration_seconds_count", "e4e")
     server.fail = [grpc.StatusCode.UNAVAILABLE] * 2
-    seen_from_afar(bundle, server, patience_seconds=30.0).infer("e4e", images)
+    seen_from_afar(bundle, server).infer("e4e", images)
     assert sample("request_duration_seconds_count", "e4e") == count + 1  # repeats included
     server.fail = [grpc.StatusCode.UNAVAILABLE] * 100
     start = time.monotonic()
