@@ -14,6 +14,7 @@ from PIL import Image
 
 from seamline.alignment import Alignment
 from seamline.storage import read_object
+from seamline.storage.reference import sha256_of
 from seamline.v1.inverter_pb2 import INVERSION_METHOD_ENCODER, InvertOptions
 from seamline.v1.media_pb2 import Edit, Keyframe
 from seamline.v1.stitcher_pb2 import BLEND_POISSON, StitchOptions
@@ -112,3 +113,13 @@ def test_a_sweep_makes_a_video_for_every_strength_from_one_inversion(few, changi
     less, more = (np.stack(list(read_frames(out / f"smile{strength}.mp4"))) for strength in ("-3", "+3"))
     assert np.abs(less.astype(int) - more).mean() > 0.5
     assert [each["edit_effect"] > 0 for each in figures] == [True, True]  # each the way asked
+
+
+def test_erasing_takes_all_of_a_video_and_nothing_else(system, few, changing, seamline):
+    digest, before = sha256_of(few), system.written()
+    own = {key for key in before if digest in key} | {"videos/few.mp4"}
+    made = [changing.edited, changing.alignment, changing.inversion, *changing.stitched, changing.scores.scores]
+    assert {system.store.key(ref.uri) for ref in made} < own
+    done = seamline("erase", few, "--source", system.store.uri("videos/few.mp4"))
+    assert done.stdout.startswith(f"removed {len(own)} objects, ")
+    assert system.written() == {key: time for key, time in before.items() if key not in own}
