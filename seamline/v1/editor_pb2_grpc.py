@@ -94,10 +94,12 @@ class EditorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Erase(self, request, context):
-        """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store. Cancel
-        calls that still work on it first: what they write later stays. A repeated call finds nothing to remove and succeeds.
+        """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store; if the
+        edited video was edited again, what was made of that too. Cancel calls that still work on it first: what they write
+        later stays. If it breaks off, repeat it; a repeated call finds nothing to remove and succeeds.
 
-        INVALID_ARGUMENT: the digest is missing or malformed, or the address lies outside the store.
+        INVALID_ARGUMENT: the digest is missing or malformed, the address lies outside the store, or another video lies there;
+        then nothing was removed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,10 +53,12 @@ class EditorServiceStub:
     ListEdits: _grpc.UnaryUnaryMultiCallable[_editor_pb2.ListEditsRequest, _editor_pb2.ListEditsResponse]
     """What a bundle can do. NOT_FOUND: no such bundle."""
     Erase: _grpc.UnaryUnaryMultiCallable[_editor_pb2.EraseRequest, _editor_pb2.EraseResponse]
-    """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store. Cancel
-    calls that still work on it first: what they write later stays. A repeated call finds nothing to remove and succeeds.
+    """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store; if the
+    edited video was edited again, what was made of that too. Cancel calls that still work on it first: what they write
+    later stays. If it breaks off, repeat it; a repeated call finds nothing to remove and succeeds.
 
-    INVALID_ARGUMENT: the digest is missing or malformed, or the address lies outside the store.
+    INVALID_ARGUMENT: the digest is missing or malformed, the address lies outside the store, or another video lies there;
+    then nothing was removed.
     """
 
 @_typing.type_check_only
@@ -84,10 +86,12 @@ class EditorServiceAsyncStub(EditorServiceStub):
     ListEdits: _aio.UnaryUnaryMultiCallable[_editor_pb2.ListEditsRequest, _editor_pb2.ListEditsResponse]  # type: ignore[assignment]
     """What a bundle can do. NOT_FOUND: no such bundle."""
     Erase: _aio.UnaryUnaryMultiCallable[_editor_pb2.EraseRequest, _editor_pb2.EraseResponse]  # type: ignore[assignment]
-    """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store. Cancel
-    calls that still work on it first: what they write later stays. A repeated call finds nothing to remove and succeeds.
+    """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store; if the
+    edited video was edited again, what was made of that too. Cancel calls that still work on it first: what they write
+    later stays. If it breaks off, repeat it; a repeated call finds nothing to remove and succeeds.
 
-    INVALID_ARGUMENT: the digest is missing or malformed, or the address lies outside the store.
+    INVALID_ARGUMENT: the digest is missing or malformed, the address lies outside the store, or another video lies there;
+    then nothing was removed.
     """
 
 class EditorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -136,10 +140,12 @@ class EditorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _editor_pb2.EraseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_editor_pb2.EraseResponse, _abc.Awaitable[_editor_pb2.EraseResponse]]:
-        """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store. Cancel
-        calls that still work on it first: what they write later stays. A repeated call finds nothing to remove and succeeds.
+        """Removes everything that was made of a video, finished or not, and the video itself if it lies in the store; if the
+        edited video was edited again, what was made of that too. Cancel calls that still work on it first: what they write
+        later stays. If it breaks off, repeat it; a repeated call finds nothing to remove and succeeds.
 
-        INVALID_ARGUMENT: the digest is missing or malformed, or the address lies outside the store.
+        INVALID_ARGUMENT: the digest is missing or malformed, the address lies outside the store, or another video lies there;
+        then nothing was removed.
         """
 
 def add_EditorServiceServicer_to_server(servicer: EditorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
