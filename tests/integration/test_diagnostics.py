@@ -14,11 +14,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from seamline_editor.config import EditorConfig
 from seamline_editor.diagnosis import STAGES, ask_replicas
 
-from seamline.bundles import NetworkSource, write_bundle
 from seamline.client import Client, Retry
 from seamline.diagnosis import looks as diagnosis
 from seamline.errors import SeamlineError
-from seamline.networks.registry import build
 from seamline.rpc.config import ServerConfig
 from seamline.rpc.server import started
 from seamline.rpc.tls import Tls
@@ -27,7 +25,9 @@ from seamline.v1 import aligner_pb2, editor_pb2, inverter_pb2, metrics_pb2, stit
 from seamline.v1.diagnostics_pb2 import Check, CheckOutcome, ServiceReport
 from tests.asynchronous import asynchronous
 from tests.certificates import Authority
-from tests.fakes.bundle import CONFIGS, NAME
+from tests.fakes.bundle import NAME
+from tests.fakes.dns import names
+from tests.fakes.few_networks import few_networks
 
 OK, WARNING, FAULT = (
     CheckOutcome.CHECK_OUTCOME_OK,
@@ -37,17 +37,9 @@ OK, WARNING, FAULT = (
 AT_ONCE = Retry(repeats=0, patience_seconds=0)
 
 
-def small_bundle(directory: Path, **config: int) -> Path:
-    """One network is enough to be looked at."""
-    sizes = {**CONFIGS["parsing"], **config}
-    parsing = NetworkSource(module=build("parsing", sizes), config=sizes, licence="CC0-1.0", source="this test")
-    write_bundle(directory / NAME, name=NAME, resolution=64, networks={"parsing": parsing})
-    return directory
-
-
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory) -> Path:
-    return small_bundle(tmp_path_factory.mktemp("bundles"))
+    return few_networks(tmp_path_factory.mktemp("bundles")).directory.parent
 
 
 @pytest.fixture
@@ -156,7 +148,7 @@ async def test_a_replica_that_is_down_is_one_fault_and_hides_no_other(settings) 
 
 @asynchronous
 async def test_another_store_and_another_bundle_are_told_of_the_replica_that_has_them(settings, tmp_path) -> None:
-    other = small_bundle(tmp_path / "other", width=8)
+    other = few_networks(tmp_path / "other", width=8).directory.parent
     async with services(settings) as running:
         await running.start("aligner", "inverter", "metrics")
         await running.start("stitcher", store=(tmp_path / "elsewhere").as_uri(), bundles_path=other)
@@ -175,8 +167,12 @@ async def test_a_bundle_that_nobody_has(settings) -> None:
     assert all("no bundle 'nope'" in faults(report)["bundle"].finding for report in reports)
 
 
-@asynchronous
-async def test_every_address_of_a_name_is_asked(settings, monkeypatch) -> None:
+@pytest.mark.parametrize("name", ["dns:///stitcher.test", "dns:stitcher.test", "stitcher.test"])
+def test_every_address_of_a_name_is_asked(settings, monkeypatch, name) -> None:
+    asynchronous(every_address_is_asked)(settings, monkeypatch, name)
+
+
+async def every_address_is_asked(settings, monkeypatch, name: str) -> None:
     known = {
         "127.0.0.1": socket.AF_INET,
         "127.0.0.2": socket.AF_INET,
@@ -185,21 +181,34 @@ async def test_every_address_of_a_name_is_asked(settings, monkeypatch) -> None:
     }
 
     async def resolved(host: str, port: int, **options: object) -> list[tuple]:
-        assert host == "stitcher.test"
-        return [(family, None, 0, "", (address, port)) for address, family in known.items() for _ in range(2)]
+        found = known.items() if host == "stitcher.test" else [(host, socket.AF_INET)]
+        return [(family, None, 0, "", (address, port)) for address, family in found for _ in range(2)]
 
     async with services(settings) as running:
         await running.start(*STAGES)
         port = running.endpoints["stitcher"].rpartition(":")[2]
         await running.start("stitcher", host="127.0.0.2", port=int(port))
-        editor = await running.start_editor(stitcher=f"dns:///stitcher.test:{port}")
+        editor = await running.start_editor(stitcher=f"{name}:{port}")
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
         reports = [report for report in await asked(editor) if report.service == "stitcher"]
     found = {report.endpoint: set(faults(report)) for report in reports}
     assert found == {f"127.0.0.1:{port}": set(), f"127.0.0.2:{port}": set(), f"127.0.0.3:{port}": {"service"}}
 
 
-@pytest.mark.parametrize("endpoint", ["dns:///nowhere.invalid:5", "dns:///localhost:port"])
+@asynchronous
+async def test_behind_a_name_server_of_its_own_one_replica_is_asked_and_that_is_said(settings) -> None:
+    async with services(settings) as running, names("127.0.0.1") as known:
+        await running.start(*STAGES)
+        port = running.endpoints["stitcher"].rpartition(":")[2]
+        endpoint = f"dns://{known.endpoint}/stitcher.test:{port}"
+        (report,) = [
+            each for each in await asked(await running.start_editor(stitcher=endpoint)) if each.service == "stitcher"
+        ]
+    assert (report.endpoint, faults(report)) == (endpoint, {})
+    assert [(check.subject, check.outcome) for check in report.checks][-1] == ("service", WARNING)
+
+
+@pytest.mark.parametrize("endpoint", ["dns:///nowhere.invalid:5", "nowhere.invalid:5", "dns:nowhere.invalid:5"])
 def test_a_name_that_leads_nowhere_is_a_fault(settings, endpoint) -> None:
     @asynchronous
     async def test() -> None:

@@ -1,17 +1,17 @@
 """Asks every replica of every stage whether it has what it needs."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
-from urllib.parse import urlsplit
 
 import grpc
 
 from seamline.client import open_channel
 from seamline.client.diagnosis import REPLICA_SECONDS, diagnosed
-from seamline.diagnosis.check import fault, fault_of
+from seamline.diagnosis.check import fault, fault_of, warning
 from seamline.errors import SeamlineError, ServiceUnavailable
 from seamline.rpc.tls import Tls
 from seamline.v1.diagnostics_pb2 import DiagnoseRequest, ServiceReport
@@ -20,8 +20,8 @@ from seamline_editor.replicas import DNS
 
 SUBJECT = "service"
 STAGES = ("aligner", "inverter", "stitcher", "metrics")
-GRPC_PORT = 443
-"""What gRPC takes where an endpoint has no port."""
+
+_HOST_AND_PORT = re.compile(r"(dns:(///)?)?(?P<host>\[[^]]+\]|[^/:]+):(?P<port>\d{1,5})")
 
 
 async def ask_replicas(config: EditorConfig, request: DiagnoseRequest) -> list[ServiceReport]:
@@ -42,9 +42,13 @@ async def _ask_listed(stage: str, endpoint: str, request: DiagnoseRequest, tls: 
         host, addresses = await _addresses(endpoint)
     except ServiceUnavailable as error:
         return [_unanswered(stage, endpoint, error)]
-    return await asyncio.gather(
+    reports = await asyncio.gather(
         *(_ask(stage, each, request, partial(open_channel, each, tls=tls, name=host)) for each in addresses)
     )
+    if endpoint.startswith(DNS) and not host:
+        told = f"one of the replicas behind {endpoint} was asked, since that name has a name server of its own"
+        reports[0].checks.append(warning(SUBJECT, told, "name it as dns:///host:port, to have all of them asked"))
+    return reports
 
 
 async def _ask(
@@ -69,28 +73,29 @@ def _unanswered(stage: str, endpoint: str, error: SeamlineError) -> ServiceRepor
 
 
 async def _addresses(endpoint: str) -> tuple[str, list[str]]:
-    """A dns:/// name and the endpoint of each address that it leads to; else no name, and the endpoint itself.
+    """A name and the endpoint of each address that it leads to, or no name and the endpoint itself.
 
-    A name that asks a name server of its own (dns://server/name) is left to gRPC, which asks one of the replicas.
+    The latter if gRPC alone knows what is behind it, or if there is just one address behind a plain host:port.
 
     Raises:
         ServiceUnavailable: the name has no address.
     """
-    target = endpoint.removeprefix(DNS)
-    if target == endpoint or (target.startswith("//") and not target.startswith("///")):
+    found = _HOST_AND_PORT.fullmatch(endpoint)
+    if found is None:
         return "", [endpoint]
-    place = urlsplit(f"//{target.lstrip('/')}")
+    host, port = found["host"].strip("[]"), int(found["port"])
     try:
-        host, port = place.hostname or "", place.port or GRPC_PORT
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, ValueError) as error:  # the second is a port that is no number
+        known = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
         raise ServiceUnavailable(
-            f"{endpoint} leads to no address ({error}); check the editor's setting, and that a replica is ready",
+            f"{endpoint} leads to no address ({error.strerror}); "
+            "check the editor's setting, and that a replica is ready",
             endpoint=endpoint,
         ) from error
     # A replica has an address of each family: one family shows it once.
-    family = min((entry[0] for entry in found), key=lambda each: each != socket.AF_INET)
-    return host, sorted({_joined(str(entry[4][0]), port) for entry in found if entry[0] == family})
+    family = min((entry[0] for entry in known), key=lambda each: each != socket.AF_INET)
+    addresses = sorted({_joined(str(entry[4][0]), port) for entry in known if entry[0] == family})
+    return ("", [endpoint]) if len(addresses) == 1 and not endpoint.startswith(DNS) else (host, addresses)
 
 
 def _joined(address: str, port: int) -> str:

@@ -4,11 +4,10 @@ import shutil
 
 import pytest
 
-from seamline.bundles import NetworkSource, write_bundle
 from seamline.diagnosis.bundle import bundle_digest, check_bundle
-from seamline.networks.registry import build
 from seamline.v1.diagnostics_pb2 import CheckOutcome
-from tests.fakes.bundle import CONFIGS, NAME
+from tests.fakes.bundle import NAME
+from tests.fakes.few_networks import few_networks
 
 OK, FAULT = CheckOutcome.CHECK_OUTCOME_OK, CheckOutcome.CHECK_OUTCOME_FAULT
 
@@ -16,13 +15,7 @@ OK, FAULT = CheckOutcome.CHECK_OUTCOME_OK, CheckOutcome.CHECK_OUTCOME_FAULT
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     directory = tmp_path_factory.mktemp("bundles")
-    networks = {
-        kind: NetworkSource(
-            module=build(kind, CONFIGS[kind]), config=CONFIGS[kind], licence="CC0-1.0", source="this test"
-        )
-        for kind in ("parsing", "landmarks", "detector")
-    }
-    write_bundle(directory / NAME, name=NAME, resolution=64, networks=networks)
+    few_networks(directory, ("parsing", "landmarks", "detector"))
     return directory
 
 

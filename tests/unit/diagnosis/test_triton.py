@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from seamline.bundles import Bundle, NetworkSource, load_bundle, write_bundle
+from seamline.bundles import Bundle
 from seamline.diagnosis.triton import NEEDED, NOT_ASKED, check_triton
 from seamline.exporting.signatures import MODELS
-from seamline.networks.registry import build
 from seamline.rpc.tls import Tls
 from seamline.v1.diagnostics_pb2 import Check, CheckOutcome
-from tests.fakes.bundle import CONFIGS, NAME
+from tests.fakes.bundle import NAME
+from tests.fakes.few_networks import few_networks
 from tests.fakes.triton_server import BundleServer, serving
 
 OK, WARNING, FAULT = (
@@ -22,13 +22,8 @@ OK, WARNING, FAULT = (
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    search = tmp_path_factory.mktemp("bundles")
-    networks = {
-        kind: NetworkSource(module=build(kind, CONFIGS[kind]), config=CONFIGS[kind], licence="CC0-1.0", source="here")
-        for kind in ("detector", "landmarks", "parsing", "perceptual", "latent_transformer")
-    }
-    write_bundle(search / NAME, name=NAME, resolution=64, networks=networks)
-    return load_bundle(NAME, search)
+    kinds = ("detector", "landmarks", "parsing", "perceptual", "latent_transformer")
+    return few_networks(tmp_path_factory.mktemp("bundles"), kinds)
 
 
 @pytest.fixture
