@@ -45,12 +45,20 @@ from seamline.cli.sweep import sweep_files, sweep_jobs
 from seamline.cli.token import make_token
 from seamline.cli.triton import triton_app
 from seamline.deployment import Deployment
-from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition, SeamlineError
+from seamline.errors import (
+    DigestMismatch,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Precondition,
+    SeamlineError,
+    Unauthenticated,
+)
 from seamline.tuning import Algorithm
 from seamline.v1.editor_pb2 import ListEditsResponse
 from seamline.v1.media_pb2 import EditMethod
 
-BAD_INPUT = (InvalidInput, NotFound, Precondition, DigestMismatch)
+BAD_INPUT = (InvalidInput, NotFound, Precondition, DigestMismatch, Unauthenticated, Forbidden)
 """What another call would not mend: exit status 2."""
 
 app = typer.Typer(

@@ -90,7 +90,7 @@ def world(tmp_path: Path, bundles: Path, clip: Path, clients: Path):
         clients.write_text(text)
         async with AsyncExitStack() as stack:
             stages = Stages(store, put_alignment(store, load_bundle("tiny-64", bundles)))
-            endpoint = await stack.enter_async_context(served(stages))
+            endpoint = await stack.enter_async_context(served(stages, **settings.pop("of_stages", {})))
             tls = settings.pop("caller", Tls())
             bound = await stack.enter_async_context(editor(tmp_path / "store", bundles, clients, endpoint, **settings))
             yield World(f"127.0.0.1:{bound.grpc}", stages, video, tls)
@@ -225,6 +225,32 @@ async def test_a_token_that_is_taken_out_is_refused_without_a_restart(world, cli
         clients.write_text(entry("lab"))
         with pytest.raises(Unauthenticated):
             await client.list_edits("tiny-64")
+
+
+@asynchronous
+async def test_the_editor_calls_stages_that_ask_for_its_certificate_and_takes_up_a_renewed_one(
+    world, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    stage, own = authority.issue("stage"), authority.issue("own", "backend.example", "127.0.0.1")
+    of_stages = {
+        "tls_certificate": str(stage.certificate),
+        "tls_key": str(stage.key),
+        "tls_client_ca": str(authority.certificate),
+        "tls_client_names": "editor.example",
+    }
+    of_editor = {
+        "tls_certificate": str(own.certificate),
+        "tls_key": str(own.key),
+        "tls_ca": str(authority.certificate),
+        "caller": Tls(ca=str(authority.certificate)),
+    }
+    async with world(entry("shop"), of_stages=of_stages, **of_editor) as w, w.client() as client:
+        with pytest.raises(Forbidden, match=r"certificate for backend\.example, 127\.0\.0\.1 may not call .*/Align"):
+            await w.edit(client)
+        authority.issue("own", "editor.example", "127.0.0.1")
+        assert isinstance(await w.edit(client), EditVideoResult)
+        assert len({stage for stage, _ in w.stages.calls}) == 4
 
 
 @asynchronous
