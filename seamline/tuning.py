@@ -19,6 +19,13 @@ from seamline.v1 import media_pb2
 
 Precision = Literal["float32", "bfloat16"]
 
+Ranges = Mapping[str, tuple[float, float]]
+"""Least and most of each setting that a request may have, by name."""
+
+INVERT_RANGES: Ranges = {"max_passes": (1, 100_000), "learning_rate": (1e-8, 0.1), "target_psnr_db": (0, 100)}
+PASS_FACTORS: Ranges = {"pass_factor": (1e-3, 100)}
+STITCH_RANGES: Ranges = {"max_steps": (1, 100_000), "learning_rate": (1e-8, 0.1), "target_border_loss": (0, 100)}
+
 C = TypeVar("C")
 N = TypeVar("N", bound=nn.Module)
 
@@ -74,15 +81,26 @@ def settings(kind: type[C], defaults: Mapping[str, Any], options: Message) -> C:
     return kind(**(dict(defaults) | asked))
 
 
-def check_range(config: object, name: str, low: float, high: float) -> None:
+def check_range(config: object, name: str, low: float, high: float, field: str = "options") -> None:
     """Refuses a setting outside [low, high].
 
     Raises:
-        InvalidInput: it is, or is not a number; `field` names the request's option.
+        InvalidInput: it is, or is not a number; the error's field names the request's option, which is in `field`.
     """
     value = getattr(config, name)
     if not isfinite(value) or not low <= value <= high:
-        raise InvalidInput(f"{name} must be from {low:g} to {high:g}, got {value:g}", field=f"options.{name}")
+        raise InvalidInput(f"{name} must be from {low:g} to {high:g}, got {value:g}", field=f"{field}.{name}")
+
+
+def check_ranges(config: object, ranges: Ranges, field: str = "options") -> None:
+    """Refuses settings outside their ranges; of a message those that are set.
+
+    Raises:
+        InvalidInput: as `check_range`.
+    """
+    for name, (low, high) in ranges.items():
+        if not isinstance(config, Message) or config.HasField(name):
+            check_range(config, name, low, high, field)
 
 
 def check_finite(loss: float, learning_rate: float) -> None:

@@ -15,7 +15,7 @@ from seamline.errors import InvalidInput
 
 MANIFEST = "bundle.toml"
 INSTALLED_MANIFEST = "installed.toml"
-PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PRECISIONS = ("bfloat16", "float32")
 Scalar = bool | int | float | str
 ConfigValue = Scalar | list[Scalar]

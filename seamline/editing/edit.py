@@ -18,6 +18,8 @@ from seamline.networks import Generator
 from seamline.tuning import Algorithm
 from seamline.v1 import media_pb2
 
+MAX_EDITS = 32
+"""That are applied together."""
 MAX_KEYFRAMES = 1000
 MAX_TEXT_STRENGTH = 10.0
 """Strongest a text edit may be, either way."""
@@ -113,11 +115,13 @@ def planned(edits: Sequence[media_pb2.Edit], bundle: Bundle, field: str = "edits
         field: where they stand in the request.
 
     Raises:
-        InvalidInput: an edit has neither name nor text, or both, or contradicts itself, or comes twice, or its
-            keyframes are wrong.
+        InvalidInput: there are too many; or an edit has neither name nor text, or both, or contradicts itself, or comes
+            twice, or its keyframes are wrong.
         UnknownEdit: the bundle has no such edit, or not that strong.
         Precondition: the bundle has no network for it.
     """
+    if len(edits) > MAX_EDITS:
+        raise InvalidInput(f"{field} has {len(edits)} edits, of {MAX_EDITS} at most", field=field)
     plans: list[PlannedEdit] = []
     for index, edit in enumerate(edits):
         at = f"{field}[{index}]"

@@ -20,7 +20,7 @@ import grpc
 from seamline.errors import SeamlineError
 from seamline.rpc import metrics, tracing
 from seamline.rpc.callers import ADMISSION, UNASKED, UNGUARDED, Caller, Gate, names_of, open_gate
-from seamline.rpc.errors import abort, mapping_of
+from seamline.rpc.errors import abort, mapping_of, status_of
 from seamline.rpc.logs import REQUEST_ID, REQUEST_ID_KEY
 
 logger = logging.getLogger(__name__)
@@ -197,7 +197,8 @@ class Call:
                 f"{self._method} crashed ({type(error).__name__}: {error}); "
                 f"the service's log has the traceback under request {REQUEST_ID.get()}"
             )
-        self.code, self._detail = mapping_of(error).code, str(error)
+        # As much of the message as the caller gets: it may repeat what the request was full of.
+        self.code, self._detail = mapping_of(error).code, status_of(error).message
         await abort(self._context, error)
 
     def finish(self) -> None:

@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any, TypeVar
 
 from seamline.errors import InvalidInput
-from seamline.tuning import Algorithm, settings
+from seamline.tuning import PASS_FACTORS, Algorithm, check_ranges, settings
 from seamline.v1.inverter_pb2 import (
     INVERSION_METHOD_ENCODER,
     INVERSION_METHOD_HYPERSTYLE,
@@ -47,9 +47,6 @@ METHODS = {
     INVERSION_METHOD_ENCODER: Method.ENCODER,
 }
 PIVOT_SOURCES = {PIVOT_METHOD_ENCODER: PivotSource.ENCODER, PIVOT_METHOD_OPTIMIZED: PivotSource.OPTIMIZED}
-
-MOST_TIMES = 100
-"""Times as many passes as usual that a request may ask for."""
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -115,10 +112,8 @@ def inversion_config(table: Mapping[str, Any], options: InvertOptions) -> Invers
 
 
 def _multiplied(passes: int, options: InvertOptions) -> int:
-    factor = options.pass_factor if options.HasField("pass_factor") else 1.0
-    if not 0 < factor <= MOST_TIMES:
-        raise InvalidInput(f"pass_factor must be above 0, to {MOST_TIMES}, got {factor:g}", field="options.pass_factor")
-    return ceil(passes * factor)
+    check_ranges(options, PASS_FACTORS)
+    return ceil(passes * (options.pass_factor if options.HasField("pass_factor") else 1.0))
 
 
 def _chosen(kind: type[E], known: Mapping[Any, E], number: int, table: Mapping[str, Any], name: str) -> E:

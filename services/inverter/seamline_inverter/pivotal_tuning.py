@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seamline.networks import Generator
-from seamline.tuning import Precision, batch_order, check_range, compute, to_images, with_fast_layout
+from seamline.tuning import (
+    INVERT_RANGES,
+    Precision,
+    batch_order,
+    check_range,
+    check_ranges,
+    compute,
+    to_images,
+    with_fast_layout,
+)
 from seamline_inverter.locality import LocalityConfig, locality_loss
 from seamline_inverter.tuned_state import restore_tuned, tuned_state
 
@@ -42,9 +51,7 @@ class TuningConfig:
     """Number format of the networks' activations."""
 
     def __post_init__(self) -> None:
-        check_range(self, "max_passes", 1, 100_000)
-        check_range(self, "learning_rate", 1e-8, 0.1)
-        check_range(self, "target_psnr_db", 0, 100)
+        check_ranges(self, INVERT_RANGES)
         check_range(self, "batch_size", 1, 1024)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seamline.editing.edit import EditedCodes
 from seamline.networks import Generator
-from seamline.tuning import Precision, batch_order, check_range, compute
+from seamline.tuning import STITCH_RANGES, Precision, batch_order, check_range, check_ranges, compute
 
 UPDATES = 8
 """Optimiser steps in which a group's frames are gone over once, if there are as many: the few frames at a video's end
@@ -51,9 +51,7 @@ class StitchingConfig:
     """Number format of the networks' activations."""
 
     def __post_init__(self) -> None:
-        check_range(self, "max_steps", 1, 100_000)
-        check_range(self, "learning_rate", 1e-8, 0.1)
-        check_range(self, "target_border_loss", 0, 100)
+        check_ranges(self, STITCH_RANGES)
         check_range(self, "frames_together", 1, 100_000)
         check_range(self, "final_rate", 0, 1)
         check_range(self, "batch_size", 1, 1024)

@@ -190,3 +190,8 @@ def test_defaults_are_kept_by_stage(own):
     defaults = load_bundle("tiny-64", own.parent).defaults
     assert defaults["invert"] == {"max_passes": 7, "learning_rate": 3e-4}
     assert defaults["stitch"]["max_steps"] == 4
+
+
+def test_a_name_that_is_too_long_for_a_file_is_not_looked_for(tmp_path):
+    with pytest.raises(NotFound, match="no bundle"):
+        load_bundle("a" * 5000, tmp_path)

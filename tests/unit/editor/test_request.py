@@ -47,6 +47,7 @@ def test_accepts_what_the_bundle_can_do(bundle):
     check_edit(_request(("smile", 1.0), invert=InvertOptions(method=INVERSION_METHOD_HYPERSTYLE)), bundle)
 
 
+NAN = float("nan")
 TWO_KEYS = [Keyframe(seconds=1, strength=1), Keyframe(seconds=1, strength=2)]
 
 
@@ -71,6 +72,19 @@ TWO_KEYS = [Keyframe(seconds=1, strength=1), Keyframe(seconds=1, strength=2)]
             "face",
         ),
         (_request(("smile", 1.0), stitch=StitchOptions(blend=77)), InvalidInput, "stitch.blend", "77"),
+        (_request(*[("smile", 1.0)] * 33), InvalidInput, "edits", "33 edits, of 32 at most"),
+        (_request(("smile", 1.0), stitch=StitchOptions(max_steps=100_001)), InvalidInput, "stitch.max_steps", "100001"),
+        (_request(("smile", 1.0), invert=InvertOptions(max_passes=2**31)), InvalidInput, "invert.max_passes", "to 1"),
+        (_request(("smile", 1.0), invert=InvertOptions(max_passes=0)), InvalidInput, "invert.max_passes", "from 1"),
+        (
+            _request(("smile", 1.0), invert=InvertOptions(learning_rate=NAN)),
+            InvalidInput,
+            "invert.learning_rate",
+            "nan",
+        ),
+        (_request(("smile", 1.0), invert=InvertOptions(pass_factor=1e9)), InvalidInput, "invert.pass_factor", "to 100"),
+        (_request(("smile", 1.0), invert=InvertOptions(method=77)), InvalidInput, "invert.method", "77"),
+        (_request(("smile", 1.0), invert=InvertOptions(pivots=77)), InvalidInput, "invert.pivots", "77"),
         (_request(("smile", 1.0), stitch=StitchOptions(algorithm=77)), InvalidInput, "stitch.algorithm", "77"),
         (_request(("smile", 1.0), invert=InvertOptions(algorithm=77)), InvalidInput, "invert.algorithm", "77"),
     ],
@@ -113,3 +127,10 @@ class TestPreview:
     def test_refuses_more_pictures_than_fit(self, bundle, variants, frames):
         with pytest.raises(InvalidInput, match="more than 256 pictures"):
             check_preview(self._request(*[[("smile", 1.0)]] * variants, frame_count=frames), bundle)
+
+    def test_refuses_more_texts_than_can_be_read_at_once(self, bundle):
+        texts = [Edit(text=TextEdit(neutral="face", target="old face", beta=n / 100), strength=1) for n in range(33)]
+        shown = [Variant(edits=texts[:20]), Variant(edits=texts[20:])]
+        with pytest.raises(InvalidInput, match="33 different texts are asked for, of 32 at most") as refused:
+            check_preview(PreviewVideoRequest(video=VIDEO, variants=shown), bundle)
+        assert refused.value.field == "variants"
