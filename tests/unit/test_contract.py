@@ -2,14 +2,19 @@
 
 import importlib.util
 import re
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 
-pytest.importorskip("grpc_tools", reason="the compiler comes with the dev extra")
+protoc = pytest.importorskip("grpc_tools.protoc", reason="the compiler comes with the dev extra")
 
 ROOT = Path(__file__).resolve().parents[2]
+GOOGLES = {kind.DESCRIPTOR.name: kind for kind in (Status, ErrorInfo, BadRequest, RetryInfo)}
 
 
 def program(name: str) -> Any:
@@ -53,3 +58,17 @@ def test_docs_api_has_every_declaration_and_comment(page: str) -> None:
             assert f"| `{name}` |" in page
         for line in re.findall(r"^ *// (.+)$", text, re.MULTILINE):
             assert line.strip() in page, proto.name
+
+
+def test_the_part_of_googles_contract_in_the_typescript_client_is_googles(tmp_path: Path) -> None:
+    """It is written down there for want of Google's own files: same names, numbers and types, fewer fields."""
+    source = ROOT / "examples/typescript/proto"
+    included = f"-I{resources.files('grpc_tools') / '_proto'}"
+    out = tmp_path / "descriptors"
+    assert protoc.main(["protoc", f"-I{source}", included, f"-o{out}", "google/rpc/status.proto"]) == 0
+    (file,) = FileDescriptorSet.FromString(out.read_bytes()).file
+    assert len(file.message_type) == 4
+    for message in file.message_type:
+        theirs = {field.name: field for field in GOOGLES[message.name].DESCRIPTOR.fields}
+        for field in message.field:
+            assert (field.number, field.type) == (theirs[field.name].number, theirs[field.name].type)
