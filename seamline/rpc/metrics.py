@@ -100,6 +100,11 @@ REMOTE_RETRIES = Counter(
     "seamline_triton_retries_total", "Requests to Triton that were repeated because it was away.", ("model",)
 )
 
+CERTIFICATE_EXPIRY = Gauge(
+    "seamline_certificate_expiry_timestamp_seconds",
+    "When the certificate that the service serves with ends to be valid, in Unix time; 0 without TLS.",
+)
+
 STARTED = Counter("grpc_server_started_total", "Calls started on the server.", _CALL)
 HANDLED = Counter("grpc_server_handled_total", "Calls completed on the server.", (*_CALL, "grpc_code"))
 RECEIVED = Counter("grpc_server_msg_received_total", "Messages received from callers.", _CALL)

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from seamline.errors import InvalidInput
+from seamline.rpc.metrics import CERTIFICATE_EXPIRY
 from seamline.rpc.reloaded import Reloaded
 
 CERTIFICATE = "SEAMLINE_TLS_CERTIFICATE"
@@ -85,12 +86,15 @@ class Tls:
         """
         if not self.certificate:
             return None
-        shown = _certificates(CERTIFICATE, self.certificate)[0]
+        shown = _certificates(CERTIFICATE, self.certificate, _read(CERTIFICATE, self.certificate))[0]
         return shown.not_valid_before_utc, shown.not_valid_after_utc
 
     def _server_configuration(self) -> grpc.ServerCertificateConfiguration:
         authorities = _authorities(CLIENT_CA, self.client_ca) if self.client_ca else None
-        return grpc.ssl_server_certificate_configuration([self._identity()], authorities)
+        identity = self._identity()
+        ends = _certificates(CERTIFICATE, self.certificate, identity.chain)[0].not_valid_after_utc
+        CERTIFICATE_EXPIRY.set(ends.timestamp())
+        return grpc.ssl_server_certificate_configuration([identity], authorities)
 
     def _channel_credentials(self) -> grpc.ChannelCredentials | None:
         if not self.ca:
@@ -104,7 +108,7 @@ class Tls:
             if not value:
                 raise InvalidInput(f"{other} is set, but {variable} is not: set both", field=variable)
         chain, key = _read(CERTIFICATE, self.certificate), _read(KEY, self.key)
-        certificate = _valid(CERTIFICATE, self.certificate)
+        certificate = _valid(CERTIFICATE, self.certificate, chain)
         if certificate.public_key() != _public_key(self.key, key):
             raise InvalidInput(
                 f"{KEY} {self.key} is not the key of {CERTIFICATE} {self.certificate}: name two that belong together",
@@ -131,15 +135,16 @@ def _changes(
 
 
 def _authorities(variable: str, path: str) -> bytes:
-    ends = max(each.not_valid_after_utc for each in _certificates(variable, path))
+    pem = _read(variable, path)
+    ends = max(each.not_valid_after_utc for each in _certificates(variable, path, pem))
     if datetime.now(UTC) > ends:
         raise InvalidInput(f"{variable} {path} expired at {ends}: name authorities that are in force", field=variable)
-    return _read(variable, path)
+    return pem
 
 
-def _valid(variable: str, path: str) -> x509.Certificate:
+def _valid(variable: str, path: str, pem: bytes) -> x509.Certificate:
     """The first certificate of a file, which is in force."""
-    first, now = _certificates(variable, path)[0], datetime.now(UTC)
+    first, now = _certificates(variable, path, pem)[0], datetime.now(UTC)
     if now > first.not_valid_after_utc:
         raise InvalidInput(f"{variable} {path} expired at {first.not_valid_after_utc}: renew it", field=variable)
     if now < first.not_valid_before_utc:
@@ -151,9 +156,10 @@ def _valid(variable: str, path: str) -> x509.Certificate:
     return first
 
 
-def _certificates(variable: str, path: str) -> list[x509.Certificate]:
+def _certificates(variable: str, path: str, pem: bytes) -> list[x509.Certificate]:
+    """What was read from a file, at once: the file may change between two reads."""
     try:
-        return x509.load_pem_x509_certificates(_read(variable, path))
+        return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise InvalidInput(
             f"{variable} {path} holds no certificate in PEM, which begins with -----BEGIN CERTIFICATE----- ({error})",

@@ -15,6 +15,7 @@ from seamline.client import Retry, call_stage, open_channel
 from seamline.errors import Forbidden, InvalidInput, ServiceUnavailable
 from seamline.job import Job
 from seamline.rpc.config import ServerConfig
+from seamline.rpc.metrics import CERTIFICATE_EXPIRY
 from seamline.rpc.server import started
 from seamline.rpc.tls import Tls
 from seamline.v1.aligner_pb2 import AlignRequest, AlignResult
@@ -221,3 +222,15 @@ async def test_names_of_callers_without_their_authority_are_a_contradiction(auth
     with pytest.raises(InvalidInput, match="SEAMLINE_TLS_CLIENT_NAMES is set, but not SEAMLINE_TLS_CLIENT_CA"):
         async with service(**shown(authority.issue()), tls_client_names="editor"):
             pytest.fail("it started")
+
+
+@asynchronous
+async def test_the_end_of_the_certificate_that_is_served_is_a_metric(authority: Authority) -> None:
+    brief = authority.issue("metric", ends_in=timedelta(hours=5))
+    async with service(**shown(brief)) as served:
+        before = CERTIFICATE_EXPIRY._value.get()
+        authority.issue("metric", ends_in=timedelta(hours=9))
+        assert await call(served, trusting(authority)) == result()
+        after = CERTIFICATE_EXPIRY._value.get()
+    assert before - time.time() == pytest.approx(5 * 3600, abs=120)
+    assert after - before == pytest.approx(4 * 3600, abs=120)
