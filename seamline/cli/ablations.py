@@ -67,7 +67,7 @@ def _benchmark() -> None:
 
 @benchmark_app.command()
 def ablations(
-    video: options.Video,
+    video: options.VideoFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for videos, table and page.")] = Path(
         "out/ablations"
     ),

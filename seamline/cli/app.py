@@ -30,14 +30,15 @@ from seamline.cli.bundles import bundles_app
 from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, blending
 from seamline.cli.directions import directions_app
 from seamline.cli.doctor import doctor
-from seamline.cli.edit import EditJob, edit_file
+from seamline.cli.edit import EditJob, edit_call, edit_file
 from seamline.cli.edits_page import write_edits_page
 from seamline.cli.erase import erase_video
 from seamline.cli.gc import collect
 from seamline.cli.inverted import read_inverted
 from seamline.cli.options import console
-from seamline.cli.preview import PreviewJob, preview_file
+from seamline.cli.preview import PreviewJob, preview_call, preview_file
 from seamline.cli.progress import StageBars
+from seamline.cli.remote import check_remote, is_remote, no_output, run_remote
 from seamline.cli.session import check_here, find_abilities, local_deployment, opened
 from seamline.cli.styleclip import styleclip_app
 from seamline.cli.summary import figures_table
@@ -83,9 +84,9 @@ app.command(name="gc")(collect)
 def edit(
     video: options.Video,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option("--out", "-o", help="The edited video, its figures beside it as .json; a directory for a sweep."),
-    ],
+    ] = None,
     edits: options.Edits = None,
     text: options.Text = None,
     beta: options.Beta = None,
@@ -104,6 +105,7 @@ def edit(
         Path | None, typer.Option("--report", help="The report; beside the video as .html if left out.")
     ] = None,
     started: options.From = None,
+    deliver_to: options.DeliverTo = "",
     bundle: options.Bundle = "",
     editor: options.Editor = "",
     store: options.StoreUrl = "",
@@ -122,12 +124,20 @@ def edit(
         algorithm=algorithm,
         inverted=inverted,
     )
-    if asked.strengths:
-        _sweep(video, out, report, asked, choices, editor, store)
+    if is_remote(video, deliver_to):
+        local = {"--out": out, "--report": report, "the sweep": asked.strengths}
+        check_remote(video, deliver_to, editor, local)
+        (variant,) = asked.variants()
+        run_remote(editor, lambda client: edit_call(client, video, variant, choices, deliver_to), console)
+    elif out is None:
+        raise no_output("the edited video")
+    elif asked.strengths:
+        _sweep(Path(video), out, report, asked, choices, editor, store)
     else:
         (variant,) = asked.variants()
         report = report or out.with_suffix(".html")
-        _edit_one(EditJob(source=video, out=out, report=report, variant=variant, choices=choices), editor, store)
+        job = EditJob(source=Path(video), out=out, report=report, variant=variant, choices=choices)
+        _edit_one(job, editor, store)
 
 
 def _edit_one(job: EditJob, editor: str, store: str) -> None:
@@ -156,7 +166,7 @@ def _sweep(
 @app.command()
 def preview(
     video: options.Video,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The contact sheet, a PNG.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The contact sheet, a PNG.")] = None,
     edits: options.Edits = None,
     text: options.Text = None,
     beta: options.Beta = None,
@@ -171,6 +181,7 @@ def preview(
     preset: options.PresetOption = None,
     landmarks: options.LandmarksOption = Landmarks.BUNDLE,
     started: options.From = None,
+    deliver_to: options.DeliverTo = "",
     bundle: options.Bundle = "",
     editor: options.Editor = "",
     store: options.StoreUrl = "",
@@ -188,9 +199,16 @@ def preview(
         inverted=inverted,
     )
     asked = parse_edits(edits or [], text, beta, strength, parse_style(style, style_strength))
-    job = PreviewJob(source=video, out=out, asked=asked, frames=frames, choices=choices)
-    check_files(video, [out])
-    check_here(editor, video, asked.variants(), choices)
+    if is_remote(video, deliver_to):
+        check_remote(video, deliver_to, editor, {"--out": out})
+        run_remote(editor, lambda client: preview_call(client, video, asked, frames, choices, deliver_to), console)
+        return
+    if out is None:
+        raise no_output("the sheet")
+    source = Path(video)
+    job = PreviewJob(source=source, out=out, asked=asked, frames=frames, choices=choices)
+    check_files(source, [out])
+    check_here(editor, source, asked.variants(), choices)
     with opened(editor, store, console) as session, StageBars(console) as bars:
         asyncio.run(preview_file(job, session, bars))
     _tell([out])

@@ -29,7 +29,8 @@ async def result_of(session: Session, bars: StageBars, start: Start) -> Any:
         SeamlineError: what the editor raised.
         ServiceUnavailable: a service that was started for this call has ended; what is finished is kept.
     """
-    call = asyncio.create_task(_call(session, bars, start))
+    client = Client(session.endpoint, tls=session.tls, token=session.token)
+    call = asyncio.create_task(finished(client, bars, start))
     try:
         # The editor waits for a stage that is gone, as another may take its place. Here nobody starts another.
         while not (await asyncio.wait([call], timeout=WATCH_SECONDS))[0]:
@@ -39,14 +40,14 @@ async def result_of(session: Session, bars: StageBars, start: Start) -> Any:
     return await call
 
 
-async def _call(session: Session, bars: StageBars, start: Start) -> Any:
-    client = Client(session.endpoint, tls=session.tls, token=session.token)
+async def finished(client: Client, bars: StageBars, start: Start) -> Any:
+    """The result of a call; the client is closed. Raises SeamlineError as the editor does."""
     async with client, aclosing(start(client)) as events:
         async for event in events:
             if not isinstance(event, Progress):
                 return event
             bars.show(event)
-    raise SeamlineError(f"the editor at {session.endpoint} gave no result; see its log")
+    raise SeamlineError("the editor gave no result; see its log")
 
 
 def upload(store: Store, path: Path) -> ArtifactRef:

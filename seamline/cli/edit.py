@@ -1,6 +1,7 @@
 """One edit from file to file: upload, edit, download, figures, report."""
 
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from seamline.cli.choices import Choices
 from seamline.cli.progress import StageBars
 from seamline.cli.session import Session
 from seamline.cli.summary import summarize
+from seamline.client import Client
+from seamline.client.client import Video
 from seamline.report import frame_pairs, pick_frames, seam_crops, write_report
 from seamline.storage import fetch_object, read_object
 from seamline.v1.editor_pb2 import EditVideoResult
@@ -49,20 +52,26 @@ async def edit_file(job: EditJob, session: Session, bars: StageBars) -> dict[str
     """
     video, choices = upload(session.store, job.source), job.choices
     result: EditVideoResult = await result_of(
-        session,
-        bars,
-        lambda client: client.edit_video(
-            video,
-            job.variant.edits,
-            bundle=choices.bundle,
-            align=choices.align_options(),
-            invert=choices.invert_options(),
-            stitch=choices.stitch_options(),
-            inverted=choices.inverted,
-            style=job.variant.style,
-        ),
+        session, bars, lambda client: edit_call(client, video, job.variant, choices)
     )
     return write_results(job, session, result)
+
+
+def edit_call(
+    client: Client, video: Video, variant: NamedEdits, choices: Choices, deliver_to: str = ""
+) -> AsyncGenerator[Any, None]:
+    """The call of the editor for one variant."""
+    return client.edit_video(
+        video,
+        variant.edits,
+        bundle=choices.bundle,
+        align=choices.align_options(),
+        invert=choices.invert_options(),
+        stitch=choices.stitch_options(),
+        inverted=choices.inverted,
+        style=variant.style,
+        deliver_to=deliver_to,
+    )
 
 
 def write_results(job: EditJob, session: Session, result: EditVideoResult) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from seamline.tuning import Algorithm
 
 console = Console(stderr=True)
 
-Video = Annotated[Path, typer.Argument(help="The source video.")]
+Video = Annotated[
+    str, typer.Argument(help="The source video: a file, or with --deliver-to an https address that the editor fetches.")
+]
+VideoFile = Annotated[Path, typer.Argument(metavar="VIDEO", help="The source video.")]
 Edits = Annotated[
     list[str] | None,
     typer.Option(
@@ -76,6 +79,14 @@ From = Annotated[
     typer.Option("--from", help="Go on from an inversion that exists: what `seamline bundles import-stit` wrote."),
 ]
 Bundle = Annotated[str, typer.Option("--bundle", help="Installed bundle; the default one if left out.")]
+DeliverTo = Annotated[
+    str,
+    typer.Option(
+        "--deliver-to",
+        help="An https address, for instance one presigned for PUT, to which the editor sends the result, in place of "
+        "--out. The result's figures go to the standard output.",
+    ),
+]
 Editor = Annotated[
     str,
     typer.Option("--editor", envvar="SEAMLINE_EDITOR", help="host:port of an editor; left out, one is started here."),

@@ -8,7 +8,7 @@ from rich.progress import Progress as Bars
 
 from seamline.v1.media_pb2 import Progress
 
-STAGES = ("align", "invert", "restyle", "stitch", "score", "mux")
+STAGES = ("fetch", "align", "invert", "restyle", "stitch", "score", "mux", "deliver")
 
 
 class StageBars:

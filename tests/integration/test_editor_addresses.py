@@ -2,13 +2,17 @@
 
 import asyncio
 import hashlib
+import json
 from contextlib import asynccontextmanager
 
 import pytest
+from google.protobuf.json_format import ParseDict
 from seamline_editor import connections
 
+from seamline.cli.app import app
 from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition, ServiceUnavailable
 from seamline.storage import open_store, put_object, read_object
+from seamline.v1.editor_pb2 import EditVideoResult
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline.video import probe
 from tests.asynchronous import asynchronous
@@ -76,6 +80,30 @@ async def test_a_video_is_fetched_edited_and_sent_with_nothing_shared(world, cli
     assert result.source == source
     assert dict(w.calls)["align"].video == source
     assert read_object(world.store, source) == clip
+
+
+@asynchronous
+async def test_the_command_needs_no_store(world, clip, capsys, monkeypatch):
+    monkeypatch.delenv("SEAMLINE_STORE", raising=False)
+    with scripted_server(answer(clip), answer()) as server:
+        async with world(server) as w:
+            typed = [w.video, "--edit", "smile=2", "--bundle", "tiny-64", "--editor", w.endpoint]
+            typed += ["--deliver-to", f"{server.origin}/out/x.mp4?{SECRET}"]
+            await asyncio.to_thread(app, ["edit", *typed], standalone_mode=False)
+            out, err = capsys.readouterr()
+            result = ParseDict(json.loads(out), EditVideoResult())
+            assert (server.asked[1].target, server.asked[1].headers["content-type"]) == (
+                f"/out/x.mp4?{SECRET}",
+                "video/mp4",
+            )
+            assert server.asked[1].body == read_object(world.store, result.edited)
+            assert result.source.sha256 == hashlib.sha256(clip).hexdigest()
+            assert "fetch …" in err
+            assert "deliver …" in err
+            server.script = [answer(clip), answer()]
+            await asyncio.to_thread(app, ["preview", *typed], standalone_mode=False)
+    assert (server.asked[3].body, server.asked[3].headers["content-type"]) == (b"sheet", "image/png")
+    assert SECRET not in capsys.readouterr().out + out + err
 
 
 @asynchronous

@@ -27,6 +27,7 @@ SMILE = {"smile": 2.0}
 class World:
     """The editor, its stage replicas and the store they share."""
 
+    endpoint: str
     client: Client
     replicas: list[Stages]
     video: ArtifactRef | str
@@ -91,5 +92,6 @@ async def world_of(
             add_EditorServiceServicer_to_server(EditorServicer(config, store), server)
 
         bound = await stack.enter_async_context(started(config, register, "seamline.v1.EditorService"))
-        client = await stack.enter_async_context(Client(f"127.0.0.1:{bound.grpc}", retry=AT_ONCE))
-        yield World(client, stages, video)
+        endpoint = f"127.0.0.1:{bound.grpc}"
+        client = await stack.enter_async_context(Client(endpoint, retry=AT_ONCE))
+        yield World(endpoint, client, stages, video)

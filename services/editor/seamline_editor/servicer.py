@@ -15,7 +15,7 @@ from seamline.errors import InvalidInput
 from seamline.job import Job
 from seamline.rpc.bundles import Bundles
 from seamline.rpc.callers import ADMISSION
-from seamline.rpc.stage import StageExecutor, run_stage
+from seamline.rpc.stage import HEARTBEAT_SECONDS, StageExecutor, run_stage
 from seamline.storage import Store
 from seamline.storage.erasure import erase
 from seamline.v1.aligner_pb2_grpc import AlignerServiceStub
@@ -115,9 +115,18 @@ class EditorServicer(EditorServiceServicer):
         """Raises InvalidInput if the request names what this service may not reach."""
 
         async def run(stage: str, work: Callable[[Job], Any]) -> AsyncGenerator[Any, None]:
-            async with self._turns[stage], aclosing(run_stage(context, stage, work, self._executor)) as events:
-                async for event in events:
-                    yield event
+            turn = asyncio.ensure_future(self._turns[stage].acquire())
+            try:
+                await asyncio.wait({turn}, timeout=HEARTBEAT_SECONDS)
+                while not turn.done():
+                    yield Progress(stage=stage, step="queue")
+                    await asyncio.wait({turn}, timeout=HEARTBEAT_SECONDS)
+                async with aclosing(run_stage(context, stage, work, self._executor)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                if not turn.cancel():
+                    self._turns[stage].release()
 
         def charge(video: str, seconds: float) -> None:
             ADMISSION.get().charge(work_of(request, video), seconds)
