@@ -21,6 +21,8 @@ from seamline.rpc.logs import REQUEST_ID, REQUEST_ID_KEY
 
 _BROKEN = (ServiceUnavailable, StoreUnavailable)
 """What may be well at the next attempt."""
+LEAST_WAIT = 0.1
+"""Seconds between a refusal and the next attempt, also where a service asks for less: patience is to end some day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,7 @@ class _Attempts:
             wait = self._retry.backoff_seconds * 2**self._broken
             self._broken += 1
         elif (room := retry_seconds(call)) is not None and self._waited + room <= self._retry.patience_seconds:
-            wait = room
+            wait = max(room, LEAST_WAIT)
             self._waited += wait
         else:
             raise error from None
