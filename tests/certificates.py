@@ -7,8 +7,10 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
+
+Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 LOOPBACK = ("localhost", "127.0.0.1")
 
@@ -41,7 +43,12 @@ class Authority:
         self.certificate.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
 
     def issue(
-        self, name: str = "service", *hosts: str, ends_in: timedelta = timedelta(hours=1), password: str = ""
+        self,
+        name: str = "service",
+        *hosts: str,
+        ends_in: timedelta = timedelta(hours=1),
+        password: str = "",
+        key: Key | None = None,
     ) -> Issued:
         """Writes <name>.crt and <name>.key, over those that are there.
 
@@ -50,8 +57,9 @@ class Authority:
             hosts: names and addresses that it is for; loopback if left out.
             ends_in: negative for one that has expired.
             password: encrypts the key.
+            key: an ECDSA one on P-256 if left out.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         names = [_alternative(host) for host in hosts or LOOPBACK]
         issued = self._begun(_name(name), key, ends_in).add_extension(
             x509.SubjectAlternativeName(names), critical=False
@@ -67,9 +75,7 @@ class Authority:
         )
         return files
 
-    def _begun(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, ends_in: timedelta
-    ) -> x509.CertificateBuilder:
+    def _begun(self, subject: x509.Name, key: Key, ends_in: timedelta) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()

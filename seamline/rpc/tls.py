@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Self
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from seamline.errors import InvalidInput
@@ -109,9 +111,16 @@ class Tls:
                 raise InvalidInput(f"{other} is set, but {variable} is not: set both", field=variable)
         chain, key = _read(CERTIFICATE, self.certificate), _read(KEY, self.key)
         certificate = _valid(CERTIFICATE, self.certificate, chain)
-        if certificate.public_key() != _public_key(self.key, key):
+        public = _public_key(self.key, key)
+        if certificate.public_key() != public:
             raise InvalidInput(
                 f"{KEY} {self.key} is not the key of {CERTIFICATE} {self.certificate}: name two that belong together",
+                field=KEY,
+            )
+        if not _usable(public):
+            raise InvalidInput(
+                f"{KEY} {self.key} is of a kind that gRPC does not take, or too short: make an ECDSA key on P-256 or "
+                "P-384, or an RSA key of 2048 bits or more",
                 field=KEY,
             )
         return Identity(key, chain)
@@ -167,6 +176,13 @@ def _certificates(variable: str, path: str, pem: bytes) -> list[x509.Certificate
         ) from None
 
 
+def _usable(key: object) -> bool:
+    """Whether the TLS in gRPC shakes hands with such a key; with others it would only close connections."""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
+    return isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2048
+
+
 def _public_key(path: str, key: bytes) -> object:
     try:
         return load_pem_private_key(key, password=None).public_key()
@@ -174,7 +190,7 @@ def _public_key(path: str, key: bytes) -> object:
         raise InvalidInput(
             f"{KEY} {path} is encrypted, and a service has nobody to ask: decrypt it, as with openssl pkey", field=KEY
         ) from None
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         # Not the text of the error: it might quote what was in the file.
         raise InvalidInput(
             f"{KEY} {path} holds no private key in PEM ({type(error).__name__}); is it the certificate?", field=KEY

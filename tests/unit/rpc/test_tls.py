@@ -1,14 +1,16 @@
 """What is said of wrong settings of TLS; tests/integration/test_tls.py connects."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from seamline.errors import InvalidInput
 from seamline.rpc.reloaded import Reloaded
 from seamline.rpc.tls import Tls
-from tests.certificates import Authority
+from tests.certificates import Authority, Key
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +145,27 @@ def test_files_are_read_again_only_when_they_change_and_a_fault_changes_nothing(
     (tmp_path / "moved").symlink_to("next")
     (tmp_path / "moved").replace(tmp_path / "link")  # as Kubernetes renews a mounted secret
     assert linked.get() == "THREE"
+
+
+@pytest.mark.parametrize(
+    ("make", "usable"),
+    [
+        (lambda: ec.generate_private_key(ec.SECP384R1()), True),
+        (lambda: rsa.generate_private_key(65537, 2048), True),
+        (lambda: rsa.generate_private_key(65537, 1024), False),
+        (lambda: ec.generate_private_key(ec.SECP521R1()), False),
+        (lambda: ec.generate_private_key(ec.SECP256K1()), False),
+        (ed25519.Ed25519PrivateKey.generate, False),
+    ],
+    ids=["P-384", "RSA 2048", "RSA 1024", "P-521", "secp256k1", "Ed25519"],
+)
+def test_a_key_with_which_nobody_could_connect_is_refused(
+    make: Callable[[], Key], usable: bool, authority: Authority
+) -> None:
+    issued = authority.issue("kind", key=make())
+    tls = Tls(certificate=str(issued.certificate), key=str(issued.key))
+    if usable:
+        assert tls.server_credentials() is not None
+        return
+    with pytest.raises(InvalidInput, match="of a kind that gRPC does not take, or too short: make an ECDSA key"):
+        tls.server_credentials()
