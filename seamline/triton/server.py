@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 ENCRYPTED = "grpcs://"
 ANSWER_SECONDS = 60.0
+"""For a batch."""
 LOOK_UP_SECONDS = 10.0
 """For what the server knows without computing."""
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
+"""A server that starts anew reads its models for about that long; the editor repeats a call several times beyond it."""
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 2.0
 IN_FLIGHT = 2

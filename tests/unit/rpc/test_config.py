@@ -48,12 +48,26 @@ def test_a_service_adds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "70000"), ("MAX_CONCURRENT_STAGES", "0"), ("DRAIN_SECONDS", "-1"), ("LOG_LEVEL", "loud")],
+    [
+        ("PORT", "70000"),
+        ("MAX_CONCURRENT_STAGES", "0"),
+        ("DRAIN_SECONDS", "-1"),
+        ("LOG_LEVEL", "loud"),
+        ("TRITON", "triton"),
+        ("TRITON", "http://triton:8000"),
+        ("TRITON", "triton:8001/models"),
+    ],
 )
 def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"SEAMLINE_{name}", value)
     with pytest.raises(SystemExit, match=f"SEAMLINE_{name}: "):
         ServerConfig.read()
+
+
+@pytest.mark.parametrize("value", ["", "triton:8001", "grpcs://triton.gpu:8001", "dns:///triton:8001", "[::1]:8001"])
+def test_triton_is_somewhere_or_nowhere(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEAMLINE_TRITON", value)
+    assert ServerConfig.read().triton == value
 
 
 def test_settings_do_not_change_once_read() -> None:

@@ -1,5 +1,6 @@
 """Networks that run on a server: the same numbers, and every way in which the server can fail."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ from seamline.errors import InvalidInput, Precondition, SeamlineError, ServiceUn
 from seamline.exporting.bundle import signature_of
 from seamline.exporting.signatures import MODELS, draw
 from seamline.networks.arcface import face_window
+from seamline.rpc.tls import Tls
 from seamline.triton import remote
 from seamline.triton.server import TritonServer
+from tests.certificates import Authority
 from tests.fakes.bundle import NAME, tiny_bundle
 from tests.fakes.triton_server import BundleServer, serving
 
@@ -36,7 +39,10 @@ def server(bundle: Bundle) -> Iterator[BundleServer]:
 
 def seen_from_afar(bundle: Bundle, server: BundleServer, **patience: float) -> Bundle:
     """The same bundle, with its networks on the server."""
-    triton = TritonServer(server.endpoint, **{"patience_seconds": 20.0, **patience})
+    return over(bundle, TritonServer(server.endpoint, **{"patience_seconds": 20.0, **patience}))
+
+
+def over(bundle: Bundle, triton: TritonServer) -> Bundle:
     return load_bundle(bundle.name, bundle.directory.parent, server=triton)
 
 
@@ -193,12 +199,38 @@ def test_refusals_that_pass_are_repeated_within_limits(bundle: Bundle, server: B
 
 
 def test_a_slow_server_is_given_up(bundle: Bundle, server: BundleServer) -> None:
-    afar = seen_from_afar(bundle, server, answer_seconds=0.3)
+    afar, images = seen_from_afar(bundle, server, answer_seconds=0.5), crops(1)
     server.open.clear()
     with pytest.raises(ServiceUnavailable, match=r"did not answer for model tiny-64\.e4e in time"):
-        afar.infer("e4e", crops(1))
+        afar.infer("e4e", images)
     server.open.set()
-    assert afar.infer("e4e", crops(1)).shape == (1, 10, 16)
+    _eventually(lambda: afar.infer("e4e", images), seen_from_afar(bundle, server).infer("e4e", images))
+
+
+def test_calls_can_be_encrypted_and_show_a_certificate(bundle: Bundle, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    ours, theirs = authority.issue("service"), authority.issue("triton")
+    tls = Tls(certificate=str(theirs.certificate), key=str(theirs.key), client_ca=str(authority.certificate))
+    with serving(bundle, tls.server_credentials()) as server:
+        known = Tls(ca=str(authority.certificate), certificate=str(ours.certificate), key=str(ours.key))
+        images = crops(1)
+        found = over(bundle, TritonServer(f"grpcs://{server.endpoint}", known)).infer("e4e", images)
+        torch.testing.assert_close(found, bundle.infer("e4e", images), rtol=1e-5, atol=1e-5)
+        for stranger in (Tls(ca=str(authority.certificate)), Tls(ca=str(Authority(tmp_path, "other").certificate))):
+            asked = TritonServer(f"grpcs://{server.endpoint}", stranger, patience_seconds=0.0)
+            with pytest.raises(ServiceUnavailable):
+                over(bundle, asked).infer("e4e", images)
+
+
+def test_encryption_needs_to_know_whom_to_trust() -> None:
+    with pytest.raises(InvalidInput, match="set SEAMLINE_TLS_CA"):
+        TritonServer("grpcs://triton:8001")
+
+
+def test_without_its_package_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tritonclient.grpc", None)
+    with pytest.raises(Precondition, match=r"pip install 'seamline\[triton\]'"):
+        TritonServer("triton:8001")
 
 
 def test_threads_share_a_server(bundle: Bundle, server: BundleServer) -> None:
