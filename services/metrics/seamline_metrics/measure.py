@@ -23,8 +23,8 @@ BATCH = 8
 class Networks(Protocol):
     """What measuring asks of a bundle."""
 
-    def infer(self, kind: str, *inputs: Tensor) -> Tensor:
-        """Runs a batch through the network of a kind."""
+    def infer(self, name: str, *inputs: Tensor) -> Tensor:
+        """Runs a batch through the network of a name."""
         ...
 
 
