@@ -21,7 +21,7 @@ from seamline.inversion import Inversion
 from seamline.job import Job
 from seamline.storage import Store, open_store
 from seamline.v1.media_pb2 import ArtifactRef, Progress
-from tests.fakes.alignment import put_alignment
+from tests.fakes.alignment import VIDEO, put_alignment
 from tests.fakes.bundle import tiny_bundle
 
 CONFIG = StyleConfig(max_steps=4, batch_size=1, look_steps=2, least_gain=-1.0)
@@ -60,6 +60,8 @@ def test_pivots_stay_and_the_change_is_added_to_the_tracks_own_weights(
     before, after = Inversion.open(store, inversion), Inversion.open(store, styled.ref)
     assert torch.equal(before.pivots(0)[1], after.pivots(0)[1])
     assert (after.alignment_sha256, after.tracks) == (before.alignment_sha256, before.tracks)
+    assert (after.video, before.video) == (VIDEO, VIDEO)
+    assert "/artifacts/shared/style/" in styled.learned.ref.uri
     assert (before.styles, after.styles) == ((), (replace(OLD, strength=0.5),))
     own, new = weights(store, bundle, inversion), weights(store, bundle, styled.ref)
     assert styled.learned.change

@@ -29,7 +29,7 @@ from seamline.job import Job
 from seamline.storage import Store, open_store, read_object
 from seamline.tuning import to_pixels
 from seamline.v1.media_pb2 import ArtifactRef
-from tests.fakes.alignment import put_alignment
+from tests.fakes.alignment import VIDEO, put_alignment
 from tests.fakes.bundle import tiny_bundle
 
 SMILE = (PlannedEdit(name="smile", keyframes=((0.0, 2.0),)),)
@@ -79,6 +79,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Inverted:
 def test_the_first_column_is_the_source(made: Inverted) -> None:
     sheet = made.preview(SMILE, OLDER)
     assert sheet.frames == [1, 6, 8]
+    assert f"/artifacts/{VIDEO}/preview/" in sheet.ref.uri
     aligned = Alignment.open(made.store, made.alignment)
     rows = np.searchsorted(aligned.geometry(0).frames, sheet.frames)
     assert np.array_equal(made.cells(sheet, 3)[0], aligned.crops(0)[rows])

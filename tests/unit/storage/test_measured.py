@@ -19,7 +19,8 @@ def sample(name: str, **labels: str) -> float:
 
 def test_seconds_bytes_and_failures_are_counted_by_operation(tmp_path: Path) -> None:
     def counts() -> dict[str, float]:
-        seconds = {op: sample("operation_duration_seconds_count", operation=op) for op in ("put", "get", "list")}
+        operations = ("put", "get", "list", "delete", "discard")
+        seconds = {op: sample("operation_duration_seconds_count", operation=op) for op in operations}
         moved = {f"{op} bytes": sample("bytes_total", operation=op) for op in ("put", "get")}
         return {**seconds, **moved, "missing": sample("failures_total", operation="get", error="not_found")}
 
@@ -33,8 +34,11 @@ def test_seconds_bytes_and_failures_are_counted_by_operation(tmp_path: Path) -> 
     assert [entry.key for entry in store.list("")] == ["a", "b"]
     with pytest.raises(NotFound):
         store.get("c")
+    store.delete(["a"])
+    assert store.discard("") == 0
     change = {name: after - before[name] for name, after in counts().items()}
-    assert change == {"put": 2, "get": 3, "list": 1, "put bytes": 12, "get bytes": 12, "missing": 1}
+    calls = {"put": 2, "get": 3, "list": 1, "delete": 1, "discard": 1}
+    assert change == {**calls, "put bytes": 12, "get bytes": 12, "missing": 1}
 
 
 def test_a_store_that_is_away_is_told_from_an_object_that_is_missing(tmp_path: Path) -> None:
