@@ -2,26 +2,31 @@
 
 import asyncio
 import hashlib
+import io
 import json
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from minio import Minio
 from seamline_editor import connections
 
 from seamline.cli.app import app
 from seamline.errors import DigestMismatch, InvalidInput, NotFound, Precondition, ServiceUnavailable
 from seamline.storage import open_store, put_object, read_object
-from seamline.v1.editor_pb2 import EditVideoResult
+from seamline.v1.editor_pb2 import EditVideoResult, InvertedVideo
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline.video import probe
 from tests.asynchronous import asynchronous
 from tests.fakes.alignment import HEIGHT, WIDTH
 from tests.fakes.bundle import tiny_bundle
 from tests.fakes.scripted_server import answer, scripted_server
+from tests.integration.swift import ACCESS_KEY, SECRET_KEY, running_swift
 from tests.integration.world import SMILE, world_of
 from tests.unit.video.films import film
 
+HOUR = timedelta(hours=1)
 SECRET = "X-Amz-Signature=0123456789"
 
 
@@ -185,6 +190,20 @@ async def test_what_may_not_be_reached_is_refused_before_any_work(world, caplog)
     assert SECRET not in caplog.text
 
 
+@pytest.mark.parametrize("uri", ["file:///etc/passwd", f"https://media.example.com/alignment?{SECRET}"])
+@asynchronous
+async def test_what_is_brought_along_must_lie_in_the_store(world, uri):
+    with scripted_server() as server:
+        async with world(server) as w:
+            for name in ("alignment", "inversion"):
+                given = InvertedVideo(**{name: ArtifactRef(uri=uri, sha256=STORED)})
+                with pytest.raises(InvalidInput, match="is not in the store of this service") as error:
+                    await w.edited(inverted=given)
+                assert error.value.field == f"inverted.{name}.uri"
+                assert SECRET not in str(error.value)
+    assert server.asked == []
+
+
 @asynchronous
 async def test_an_editor_without_origins_connects_to_nothing(world, clip):
     with scripted_server(answer(clip)) as server:
@@ -262,3 +281,33 @@ async def test_a_cancelled_call_fetches_no_more(world):
             server.script = [answer(b"", "404 Not Found")]
             with pytest.raises(NotFound):  # the only turn is free again
                 await w.edited()
+
+
+@pytest.fixture(scope="module")
+def swift():
+    with running_swift() as server:
+        yield server
+
+
+@asynchronous
+async def test_a_backend_signs_both_ends_on_a_real_server_and_shares_no_keys(world, clip, swift):
+    backend = Minio(swift.endpoint.removeprefix("http://"), ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1")
+    backend.make_bucket("backend")
+    backend.put_object("backend", "in/my film.mp4", io.BytesIO(clip), len(clip))
+    fetch = backend.presigned_get_object("backend", "in/my film.mp4", expires=HOUR)
+    send = backend.presigned_put_object("backend", "out/edited.mp4", expires=HOUR)
+    with scripted_server() as nobody:
+        async with world(nobody, url_origins=swift.endpoint) as w:
+            w.video = fetch
+            result = (await w.edited(deliver_to=send))[-1]
+            with pytest.raises(InvalidInput, match="status 403; a presigned address holds for one method") as refused:
+                await w.previewed([SMILE], deliver_to=fetch)
+            w.video = backend.presigned_get_object("backend", "in/none.mp4", expires=HOUR)
+            with pytest.raises(NotFound, match=r"in/none\.mp4 is not there") as missing:
+                await w.edited()
+    assert read_object(world.store, result.source) == clip
+    edited = backend.get_object("backend", "out/edited.mp4")
+    assert edited.read() == read_object(world.store, result.edited)
+    assert edited.headers["content-type"] == "video/mp4"
+    assert (refused.value.field, missing.value.field) == ("deliver_to", "video.uri")
+    assert "Signature" not in f"{refused.value} {missing.value}"

@@ -26,35 +26,38 @@ def ends_of(request: EditVideoRequest | PreviewVideoRequest, store: Store, origi
             an allowed origin.
     """
     target = origins.check(request.deliver_to, "deliver_to") if request.deliver_to else None
+    for name in ("alignment", "inversion"):
+        if request.inverted.HasField(name):
+            _check_stored(getattr(request.inverted, name), store, f"inverted.{name}")
     if not request.video.uri:
         raise InvalidInput(
             "video.uri is missing: put the video into the object store and name it, or give its address",
             field="video.uri",
         )
     if not is_address(request.video.uri):
-        _check_stored(request.video, store)
+        _check_stored(request.video, store, "video")
         return Ends(target=target)
     source = origins.check(request.video.uri, "video.uri")
     if request.video.sha256:
-        _check_digest(request.video)
+        _check_digest(request.video, "video")
     return Ends(source=source, target=target)
 
 
-def _check_stored(video: ArtifactRef, store: Store) -> None:
-    _check_digest(video)
+def _check_stored(ref: ArtifactRef, store: Store, field: str) -> None:
+    _check_digest(ref, field)
     try:
-        store.key(video.uri)
+        store.key(ref.uri)
     except InvalidInput:  # shows all of it, which may hold a secret
         raise InvalidInput(
-            f"video.uri: {without_secrets(video.uri)!r} is not in the store of this service; put the video there first",
-            field="video.uri",
+            f"{field}.uri: {without_secrets(ref.uri)!r} is not in the store of this service; put it there first",
+            field=f"{field}.uri",
         ) from None
 
 
-def _check_digest(video: ArtifactRef) -> None:
-    if not re.fullmatch(r"[0-9a-f]{64}", video.sha256):
+def _check_digest(ref: ArtifactRef, field: str) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", ref.sha256):
         raise InvalidInput(
-            "video.sha256 must be the SHA-256 of the video's bytes as 64 lower-case hex digits, "
-            f"not {video.sha256[:80]!r}",
-            field="video.sha256",
+            f"{field}.sha256 must be the SHA-256 of the object's bytes as 64 lower-case hex digits, "
+            f"not {ref.sha256[:80]!r}",
+            field=f"{field}.sha256",
         )
