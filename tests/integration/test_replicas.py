@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from seamline_editor.replicas import Persistence, Replicas
 
 from seamline.client import open_channel
-from seamline.errors import Overloaded, StoreUnavailable
+from seamline.errors import Forbidden, Overloaded, ServiceUnavailable, StoreUnavailable, Unauthenticated
 from seamline.storage import open_store
 from seamline.v1.inverter_pb2 import InvertRequest
 from seamline.v1.inverter_pb2_grpc import InverterServiceStub
@@ -91,6 +91,22 @@ async def test_what_was_unavailable_is_counted_as_such_and_patience_ends(replica
         with pytest.raises(Overloaded):
             await inverted(replicas)
     assert retries("store") == before + 1
+
+
+@asynchronous
+async def test_a_stage_that_does_not_let_the_editor_in_is_a_fault_of_the_deployment_and_may_mend(replica):
+    refusal = Forbidden("a certificate for x may not call")
+    replica.failures["invert"] = [refusal, Unauthenticated("who are you?")]
+    async with inverters(replica, "127.0.0.1:{port}", backoff_seconds=0.01) as replicas:
+        before = retries("unavailable")
+        await inverted(replicas)
+        assert retries("unavailable") == before + 2
+    replica.failures["invert"] = [refusal, refusal]
+    async with inverters(replica, "127.0.0.1:{port}", backoff_seconds=0.01, repeats=1) as replicas:
+        with pytest.raises(
+            ServiceUnavailable, match=r"127\.0\.0\.1:\d+ does not let the editor in: a certificate for x"
+        ):
+            await inverted(replicas)
 
 
 @asynchronous

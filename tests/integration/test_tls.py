@@ -156,8 +156,10 @@ async def test_a_renewed_certificate_is_served_without_a_restart_and_calls_under
         assert await called(channel, served) == result()
         assert await call(served, trusting(mine, mine.issue("own", "own"))) == result()
         assert "of no authority" in await refusal(served, trusting(authority, authority.issue("own", "own")))
+        assert len(channel._old) == 1  # kept for the call under way, and for no longer
         finish.set()
         assert await under_way == result()
+        assert not channel._old
 
 
 @asynchronous

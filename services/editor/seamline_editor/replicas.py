@@ -10,7 +10,14 @@ from typing import Any
 import grpc
 
 from seamline.client import Retry, call_stage
-from seamline.errors import Overloaded, SeamlineError, ServiceUnavailable, StoreUnavailable
+from seamline.errors import (
+    Forbidden,
+    Overloaded,
+    SeamlineError,
+    ServiceUnavailable,
+    StoreUnavailable,
+    Unauthenticated,
+)
 from seamline.rpc.metrics import RETRIES, WAITING
 from seamline.rpc.stage import QUEUE_KEY
 
@@ -119,6 +126,10 @@ class Replicas:
                 return
             except (*BROKEN, Overloaded) as error:
                 await attempts.pause_after(error)
+            except (Unauthenticated, Forbidden) as error:
+                # Of the deployment, not of the client: a certificate of ours may be on its way.
+                text = f"{endpoint.address} does not let the editor in: {error}"
+                await attempts.pause_after(ServiceUnavailable(text, endpoint=endpoint.address))
             finally:
                 endpoint.running -= 1
             tried = [endpoint] if len(tried) + 1 >= len(self._endpoints) else [*tried, endpoint]
