@@ -28,7 +28,7 @@ WORDS = {
     CheckOutcome.CHECK_OUTCOME_FAULT: "fault",
 }
 STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
-_TOLD = ("seamline", "torch", "python")
+_TOLD = ("seamline", "torch")
 
 
 def doctor(
@@ -106,9 +106,10 @@ def findings(reports: Sequence[ServiceReport]) -> Group:
 
 def _title(report: ServiceReport) -> Text:
     versions = ", ".join(f"{name} {report.versions[name]}" for name in _TOLD if name in report.versions)
-    return Text.assemble(
-        (report.service, "bold"), f" {report.endpoint}" if report.endpoint else "", (f"  {versions}", "dim")
-    )
+    title = Text(report.service, "bold")
+    for part, style in ((report.endpoint, "not bold"), (versions and f" {versions}", "not bold dim")):
+        title.append(f" {part}" if part else "", style)
+    return title
 
 
 def _table(report: ServiceReport) -> Table:

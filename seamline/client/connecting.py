@@ -27,6 +27,8 @@ _CAUSES = (
         "SEAMLINE_TLS_CERTIFICATE and SEAMLINE_TLS_KEY to one that it accepts and that is in force",
     ),
 )
+_PREFIX = re.compile(r"^[A-Z_]+: (ipv[46]:\S+: )?")
+"""Before what gRPC says: a status, and the address, which the reader knows."""
 _UNKNOWN = "check the address and that the service runs"
 
 
@@ -85,6 +87,6 @@ def unavailable(endpoint: str, what: str, fault: str) -> ServiceUnavailable:
         what: did not happen.
         fault: gRPC's details of it; empty if it gave none.
     """
-    said = fault.rpartition("last error: ")[2].removesuffix(": OK")
+    said = _PREFIX.sub("", fault.rpartition("last error: ")[2]).removesuffix(": OK")
     remedy = next((cause for sign, cause in _CAUSES if re.search(sign, fault, re.IGNORECASE)), _UNKNOWN)
     return ServiceUnavailable(f"{endpoint} {what}{f' ({said})' if said else ''}; {remedy}", endpoint=endpoint)

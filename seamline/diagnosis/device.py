@@ -51,7 +51,7 @@ def _check_cpu(device: str) -> Check:
     if threads > processors:
         crowded = f"{threads} threads share the {processors} processors that this service may use"
         return warning(SUBJECT, crowded, f"set SEAMLINE_THREADS={processors}")
-    return ok(SUBJECT, f"{device}, {threads} threads")
+    return ok(SUBJECT, f"{device} with {threads} thread{'' if threads == 1 else 's'}")
 
 
 def _processors() -> int:

@@ -34,6 +34,8 @@ def check_store(url: str, seen: str = "") -> Check:
         if seen and not seen.startswith(PROBES):
             raise InvalidInput(f"probe is {seen!r}; name an object below {PROBES}", field="probe")
         return _tried(open_store(url), seen)
+    except InvalidInput as error:
+        return fault_of(SUBJECT, error, "mend SEAMLINE_STORE, and set the credentials beside it")
     except SeamlineError as error:
         return fault_of(SUBJECT, error, _REMEDY)
 

@@ -26,7 +26,7 @@ def no_limits(monkeypatch, tmp_path):
 
 def test_a_processor_is_always_there():
     found = check_device("cpu")
-    assert (found.outcome, found.finding) == (OK, "cpu, 2 threads")
+    assert (found.outcome, found.finding) == (OK, "cpu with 2 threads")
 
 
 @pytest.mark.parametrize(("limit", "remedy"), [("150000 100000", "SEAMLINE_THREADS=1"), ("max 100000", "")])

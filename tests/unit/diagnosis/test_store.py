@@ -156,3 +156,4 @@ def test_missing_credentials_are_named(monkeypatch):
     found = check_store("s3://bucket?endpoint=http://127.0.0.1:1")
     assert found.outcome == FAULT
     assert "AWS_ACCESS_KEY_ID" in found.finding
+    assert "credentials" in found.remedy
