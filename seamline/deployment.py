@@ -9,6 +9,7 @@ A cluster runs the same programs with the same environment (deploy/); nothing he
 import ctypes
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -44,7 +45,6 @@ _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
 _WATCH_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,14 +215,13 @@ class Deployment:
         links = self._stage_endpoints() if stage == "editor" else {}
         with self.log(name).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", f"seamline_{stage}"],
+                [sys.executable, "-m", __name__, f"seamline_{stage}", str(os.getpid())],
                 env={"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **own, **links, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # Ctrl-C at a terminal reaches its whole process group: ours decides when the services end.
                 start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
 
     def _await_listening(
@@ -248,11 +247,6 @@ def _name(stage: str, number: int) -> str:
 
 def _stage(name: str) -> str:
     return name.partition("-")[0]
-
-
-def _end_with_parent() -> None:
-    """Asks Linux for SIGTERM when the thread that started this child is gone."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _read_ports(path: Path) -> dict[str, int] | None:
@@ -284,3 +278,19 @@ def _stop(processes: list[subprocess.Popen[bytes]], grace_seconds: float = 10.0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _run_service(module: str, parent: int) -> None:
+    """What a child process begins with: on Linux it asks for SIGTERM when the thread that started it is gone.
+
+    Done here and not between fork and exec, where a process that has used gRPC may run nothing of its own.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it was gone before
+            sys.exit()
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _run_service(sys.argv[1], int(sys.argv[2]))
