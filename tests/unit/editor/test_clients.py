@@ -1,6 +1,8 @@
 """The file of clients, and whom it lets in; tests/integration/test_clients.py sends tokens over sockets."""
 
 import hashlib
+import re
+import secrets
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,15 @@ def test_a_file_that_is_not_there_is_said(path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="is not TOML"):
         ClientGate(path)
+
+
+def test_the_example_in_the_docs_can_be_read_and_as_it_stands_lets_nobody_in(path: Path) -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "security.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", docs, re.DOTALL)
+    path.write_text(example)
+    with pytest.raises(InvalidInput, match="tokens"):
+        read_clients(path)
+    path.write_text(re.sub("…", lambda _: secrets.token_hex(32), example))
+    found = read_clients(path)
+    assert found["shop"].calls_per_hour == 200
+    assert found["privacy-desk"].may == {"erase"}
