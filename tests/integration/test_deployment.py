@@ -1,4 +1,4 @@
-"""Services as processes: replicas, and what is said when one cannot start. That they edit is for the end-to-end tests."""
+"""Services as processes: replicas, and what is said when one cannot start. That they edit is for tests/e2e."""
 
 import asyncio
 
