@@ -11,6 +11,9 @@ AWAY = ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED")
 """Nobody answers, or the server stops."""
 LATE = "StatusCode.DEADLINE_EXCEEDED"
 UNKNOWN = "StatusCode.NOT_FOUND"
+INTERNAL = "StatusCode.INTERNAL"
+STUB = "Stub process"
+"""What the python backend calls the process of a model, when it complains of it."""
 
 
 def error_of(failure: "InferenceServerException", endpoint: str, model: str) -> SeamlineError:
@@ -31,6 +34,9 @@ def error_of(failure: "InferenceServerException", endpoint: str, model: str) -> 
     elif status == UNKNOWN:
         kind, what = Precondition, f"has no model {model}"
         remedy = f"run seamline triton export {model.rpartition('.')[0]}, and let the server read what it writes"
+    elif status == INTERNAL and STUB in said:
+        kind, what = ServiceUnavailable, f"has lost the process of model {model}"
+        remedy = "restart the server: it does not start the process again by itself"
     else:
         kind, what, remedy = SeamlineError, f"failed on model {model}", "its log says more"
     return kind(f"Triton at {endpoint} {what} ({said}); {remedy}", endpoint=endpoint, model=model)

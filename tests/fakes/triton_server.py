@@ -27,6 +27,7 @@ class BundleServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         digest: the bundle that it says its models are of.
         batches: (model, rows) of every inference, in order.
         fail: statuses that the next inferences are answered with.
+        says: the message of these statuses.
         spoil: changes the output of inferences, if set.
         open: inferences wait while it is clear.
         asked: set when an inference has come.
@@ -39,6 +40,7 @@ class BundleServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.digest = bundle.digest
         self.batches: list[tuple[str, int]] = []
         self.fail: list[grpc.StatusCode] = []
+        self.says = "asked to fail"
         self.spoil: Any = None
         self.open = threading.Event()
         self.open.set()
@@ -79,7 +81,7 @@ class BundleServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.asked.set()
         self.open.wait()
         if self.fail:
-            context.abort(self.fail.pop(0), "asked to fail")
+            context.abort(self.fail.pop(0), self.says)
         inputs = [
             np.frombuffer(raw, DATATYPES[tensor.datatype]).reshape(tensor.shape)
             for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)

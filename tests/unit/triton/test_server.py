@@ -157,6 +157,12 @@ def test_what_the_server_cannot_compute_is_told(bundle: Bundle, server: BundleSe
     assert type(raised.value) is SeamlineError
 
 
+def test_a_model_whose_process_has_ended_may_live_elsewhere(bundle: Bundle, server: BundleServer) -> None:
+    server.fail, server.says = [grpc.StatusCode.INTERNAL], "Stub process 'tiny-64.e4e_0_0' is not healthy."
+    with pytest.raises(ServiceUnavailable, match=r"lost the process of model .*restart the server"):
+        seen_from_afar(bundle, server).infer("e4e", crops(1))
+
+
 def test_a_server_that_is_down_is_named_and_found_again(bundle: Bundle, server: BundleServer) -> None:
     afar, images = seen_from_afar(bundle, server, patience_seconds=0.0), crops(1)
     wanted = seen_from_afar(bundle, server).infer("e4e", images)
