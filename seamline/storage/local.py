@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from seamline.errors import InvalidInput, NotFound, StoreUnavailable
 from seamline.storage.atomic import UNFINISHED, atomic_write
@@ -24,9 +24,9 @@ class LocalStore:
     @classmethod
     def from_url(cls, url: str) -> "LocalStore":
         """Opens `file:///directory`. Raises InvalidInput if the path is not absolute."""
-        parts = urlsplit(url)
-        path = unquote(parts.path)
-        if parts.netloc not in ("", "localhost") or not path.startswith("/") or parts.query or parts.fragment:
+        host, slash, path = url.removeprefix("file://").partition("/")
+        path = slash + unquote(path)
+        if host not in ("", "localhost") or not slash or re.search("[?#]", url):
             raise InvalidInput(f"store URL {url!r} is not of the form file:///absolute/directory", url=url)
         return cls(Path(path))
 

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
 from minio.datatypes import ListMultipartUploadsResult, Upload
 from minio.deleteobjects import DeleteError, DeleteObject
 from minio.error import MinioException, S3Error
+from minio.helpers import check_bucket_name
 
 from seamline.errors import InvalidInput, NotFound, StoreUnavailable
 from seamline.storage.atomic import atomic_write
@@ -54,15 +56,26 @@ class S3Store:
     @classmethod
     def from_url(cls, url: str) -> "S3Store":
         """Opens `s3://bucket/prefix?endpoint=...&region=...` as `open_store` describes."""
-        parts = urlsplit(url)
+        try:
+            return cls._from_parts(urlsplit(url))
+        except ValueError as error:
+            raise InvalidInput(
+                f"store URL {url!r} is not of the form s3://bucket/prefix?endpoint=http://host:port&region=name "
+                f"({error})",
+                url=url,
+            ) from error
+
+    @classmethod
+    def _from_parts(cls, parts: SplitResult) -> "S3Store":
+        """Raises ValueError with what is wrong."""
         options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=False).items()}
         region = options.pop("region", "us-east-1")
         endpoint = urlsplit(options.pop("endpoint", f"https://s3.{region}.amazonaws.com"))
-        if options or not parts.netloc or endpoint.scheme not in ("http", "https") or not endpoint.netloc:
-            raise InvalidInput(
-                f"store URL {url!r} is not of the form s3://bucket/prefix?endpoint=http://host:port&region=name",
-                url=url,
-            )
+        if options:
+            raise ValueError(f"unknown: {', '.join(options)}")
+        if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
+            raise ValueError("an endpoint starts with http:// or https://")
+        check_bucket_name(parts.netloc)
         client = Minio(
             endpoint.netloc,
             access_key=_credential("AWS_ACCESS_KEY_ID"),
@@ -144,6 +157,8 @@ class S3Store:
             # The client's own call sends an empty delimiter along, for which Swift answers with no upload at all.
             response = self._client._execute("GET", self._bucket, query_params=query)  # pyright: ignore[reportPrivateUsage]
             page = ListMultipartUploadsResult(response)
+            if page.bucket_name is None:
+                raise ValueError("what came is no list of uploads")
             yield from page.uploads
             if not page.is_truncated or not page.next_key_marker:
                 return
@@ -240,6 +255,10 @@ class S3Store:
         except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise StoreUnavailable(
                 f"{place} does not answer ({error}); check that the endpoint is right and up", **where
+            ) from error
+        except (ParseError, ValueError) as error:
+            raise StoreUnavailable(
+                f"{place} does not answer as S3 does ({error}); check that the endpoint is one", **where
             ) from error
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from seamline.errors import InvalidInput
 from seamline.storage.entry import Entry
@@ -80,7 +79,7 @@ def open_store(url: str) -> Store:
     Raises:
         InvalidInput: the URL or the credentials are incomplete. The store itself is first asked on first use.
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0]
     # The adapters are imported when asked for: a service on a local directory needs no S3 client.
     if scheme == "file":
         from seamline.storage.local import LocalStore

@@ -16,6 +16,7 @@ from seamline.errors import InvalidInput, NotFound, StoreUnavailable
 from seamline.storage import Artifact, ArtifactWriter, Recipe, Store, fetch_object, open_store, put_object, s3
 from seamline.storage.erasure import Removed, erase
 from seamline.storage.s3 import PART_BYTES
+from seamline.v1.media_pb2 import ArtifactRef
 from tests.fakes.cutting_proxy import CuttingProxy
 from tests.fakes.file_server import Served, serving
 from tests.integration.swift import ACCESS_KEY, SECRET_KEY, Swift, running_swift
@@ -312,6 +313,16 @@ def test_a_server_that_accepts_and_never_answers(monkeypatch: pytest.MonkeyPatch
                 use(store)
 
 
+def test_a_server_that_is_of_another_kind() -> None:
+    files = {"videos": b"no XML", "videos/": b"no XML"}
+    with serving(Served(files=files)) as served:
+        store = open_store(f"s3://{BUCKET}?endpoint={served.url}")
+        for html in (False, True):
+            served.html = html
+            with pytest.raises(StoreUnavailable, match="does not answer as S3 does"):
+                erase(store, ArtifactRef(sha256="0f" * 32))
+
+
 def test_a_server_that_is_overloaded_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "BACKOFF_SECONDS", 0.01)
     with serving(Served(files={"videos/a/b": b"1"}, statuses=[503, 429, 500, 502])) as served:
@@ -335,6 +346,10 @@ def test_a_download_is_not_taken_up_where_only_the_whole_can_be_had() -> None:
         "s3://bucket?endpoint=ftp://host",
         "s3://bucket?endpiont=http://host",
         "s3://bucket/../other?endpoint=http://host",
+        "s3://bucket?endpoint=http://host:port",
+        "s3://bucket?endpoint=http://[",
+        "s3://b u?endpoint=http://host",
+        "s3://[?endpoint=http://host",
     ],
 )
 def test_urls_that_name_no_store(url: str) -> None:
