@@ -14,6 +14,8 @@ MAX_MESSAGE_BYTES = 4 << 20
 KEEPALIVE_SECONDS = 30
 """How often a call under way asks whether the server still lives; the servers allow every 10 s."""
 
+_URLS = ("http://", "https://", "grpc://", "grpcs://")
+
 _SERVICE_CONFIG = json.dumps(
     {
         # Over all addresses that the name resolves to: a headless service in Kubernetes.
@@ -46,10 +48,16 @@ def open_channel(endpoint: str, *, tls: Tls = Tls(), token: str = "", name: str 
         name: what the certificate of the service is for, where the endpoint is one of its addresses.
 
     Raises:
-        InvalidInput: the endpoint is empty, a file of `tls` is wrong, or the token would go over plaintext.
+        InvalidInput: the endpoint is empty or a URL, a file of `tls` is wrong, or the token would go over plaintext.
     """
     if not endpoint:
         raise InvalidInput('the endpoint is empty; give it as "host:port" or "dns:///host:port"', field="endpoint")
+    if endpoint.startswith(_URLS):
+        raise InvalidInput(
+            f'the endpoint {endpoint} is a URL; give it as "host:port" or "dns:///host:port", and for TLS set '
+            "SEAMLINE_TLS_CA",
+            field="endpoint",
+        )
     metadata = authorization(token, endpoint, encrypted=bool(tls.ca)) if token else ()
     return RenewingChannel(partial(_connect, endpoint, name), tls.channel_credentials(), metadata)
 

@@ -160,6 +160,8 @@ async def test_an_editor_that_is_not_there_is_named() -> None:
             await client.list_edits()
 
 
-def test_an_empty_endpoint_is_refused() -> None:
-    with pytest.raises(errors.InvalidInput, match="host:port"):
-        open_channel("")
+@pytest.mark.parametrize("endpoint", ["", "https://editor.example:443", "grpcs://editor:50051"])
+def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="host:port") as caught:
+        open_channel(endpoint)
+    assert caught.value.field == "endpoint"
