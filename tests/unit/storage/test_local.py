@@ -85,7 +85,7 @@ def test_a_disk_that_refuses_is_an_unavailable_store(root: Path, store: Store, m
 
 
 @pytest.mark.parametrize(
-    "url", ["file://relative/path", "file:relative", "file:///a?b=c", "/a/b", "ftp://x/y", "file://[", "file://"]
+    "url", ["file://relative/path", "file:relative", "file:///a?b=c", "/a/b", "ftp://x/y", "file://[", "file://", ""]
 )
 def test_urls_that_name_no_store(url: str) -> None:
     with pytest.raises(InvalidInput, match="store URL"):
