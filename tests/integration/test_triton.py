@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -20,6 +21,7 @@ from seamline.client import call_stage, open_channel
 from seamline.errors import Precondition, ServiceUnavailable
 from seamline.exporting.bundle import signature_of
 from seamline.exporting.signatures import draw
+from seamline.rpc import bundles
 from seamline.rpc.server import started
 from seamline.storage import open_store, put_object
 from seamline.triton.server import TritonServer
@@ -84,7 +86,10 @@ async def test_a_video_is_aligned_and_scored_as_without_it(triton: Triton, clip:
         assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 
-def test_it_may_be_killed_at_work_and_come_back(triton: Triton, clip: Path, tmp_path: Path) -> None:
+def test_it_may_be_killed_at_work_and_come_back(
+    triton: Triton, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundles, "TritonServer", partial(TritonServer, patience_seconds=2.0))
     undisturbed = asyncio.run(_aligned(tmp_path / "undisturbed", clip, triton.endpoint))
     error, result = asyncio.run(_aligned_around_a_kill(tmp_path / "disturbed", clip, triton))
     assert isinstance(error, ServiceUnavailable)
