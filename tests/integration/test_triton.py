@@ -23,6 +23,7 @@ from seamline.exporting.bundle import signature_of
 from seamline.exporting.signatures import draw
 from seamline.rpc import bundles
 from seamline.rpc.server import started
+from seamline.rpc.tls import Tls
 from seamline.storage import open_store, put_object
 from seamline.triton.server import TritonServer
 from seamline.v1.aligner_pb2 import AlignRequest, AlignResult
@@ -32,6 +33,7 @@ from seamline.v1.metrics_pb2 import ScoreRequest, ScoreResult
 from seamline.v1.metrics_pb2_grpc import MetricsServiceStub, add_MetricsServiceServicer_to_server
 from tests.asynchronous import asynchronous
 from tests.calling import AT_ONCE
+from tests.certificates import Authority
 from tests.e2e.clips import cut
 from tests.fakes.stitched import put_stitched
 from tests.integration.triton import MODELS, Triton, is_healthy, python_repository, running_triton
@@ -70,6 +72,27 @@ def test_a_model_that_is_not_served_is_named(triton: Triton) -> None:
     afar = load_bundle(server=TritonServer(triton.endpoint))
     with pytest.raises(Precondition, match=r"has no model avatar-256\.perceptual .*seamline triton export avatar-256"):
         afar.infer("perceptual", torch.zeros(1, 3, 256, 256), torch.zeros(1, 3, 256, 256))
+
+
+def test_it_may_ask_for_certificates(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "certificates")
+    theirs, ours = authority.issue("triton"), authority.issue("service")
+    options = [
+        "--grpc-use-ssl-mutual=true",
+        f"--grpc-server-cert={theirs.certificate}",
+        f"--grpc-server-key={theirs.key}",
+        f"--grpc-root-cert={authority.certificate}",
+    ]
+    repository = python_repository(tmp_path / "models", models=["identity"])
+    known = Tls(ca=str(authority.certificate), certificate=str(ours.certificate), key=str(ours.key))
+    with running_triton(repository, tmp_path / "log", options=options) as triton:
+        faces = torch.zeros(1, 3, 112, 112)
+        afar = load_bundle(server=TritonServer(f"grpcs://{triton.endpoint}", known))
+        torch.testing.assert_close(afar.infer("identity", faces), load_bundle().infer("identity", faces))
+        for endpoint, tls in ((f"grpcs://{triton.endpoint}", Tls(ca=known.ca)), (triton.endpoint, Tls())):
+            refused = load_bundle(server=TritonServer(endpoint, tls, patience_seconds=0.0))
+            with pytest.raises(ServiceUnavailable):
+                refused.infer("identity", faces)
 
 
 @asynchronous
