@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
-from seamline.networks import attributes, clip, fan, landmarks
+from seamline.networks import attributes, clip, fan, landmarks, s3fd
 from seamline.networks.arcface import ArcFaceConfig
 from seamline.networks.attributes import AttributesConfig
 from seamline.networks.bisenet import BiSeNetConfig
@@ -18,12 +18,10 @@ from seamline.networks.fan import FanConfig
 from seamline.networks.landmarks import POINTS, LandmarkConfig
 from seamline.networks.latent_transformer import LatentTransformerConfig
 from seamline.networks.lpips import LpipsConfig
-from seamline.networks.s3fd import FINEST_STRIDE, READ, S3fdConfig
+from seamline.networks.s3fd import S3fdConfig
 
 PARSING_MULTIPLE = 32
 """The coarsest stride of both versions of the parsing network."""
-COARSEST_STRIDE = FINEST_STRIDE << (len(READ) - 1)
-"""Of S3FD's levels."""
 FAN_SIDE = fan.INPUT_SIZE // 4
 """Of the heatmaps."""
 
@@ -109,10 +107,10 @@ def _detector(config: FaceDetectorConfig, resolution: int) -> Signature:
 
 
 def _s3fd(config: S3fdConfig, resolution: int) -> Signature:
-    what = f"frames, padded to multiples of {COARSEST_STRIDE}"
+    what = f"frames, padded to multiples of {s3fd.MULTIPLE}"
     meaning = "left, top, right, bottom in pixels and the score of every anchor"
     faces = Port(name="faces", shape=(Side(name="anchors", multiple=1), 5), meaning=meaning)
-    return _one(_crops(_free(COARSEST_STRIDE), what=what), faces)
+    return _one(_crops(_free(s3fd.MULTIPLE), what=what), faces)
 
 
 def _fan4(config: FanConfig, resolution: int) -> Signature:

@@ -16,6 +16,8 @@ READ = {"conv3_3_norm": 4, "conv4_3_norm": 8, "conv5_3_norm": 8, "fc7": 16, "con
 BACKGROUNDS = 3
 """The finest level knows three backgrounds, of which the strongest counts."""
 FINEST_STRIDE = 4
+MULTIPLE = FINEST_STRIDE << (len(READ) - 1)
+"""The coarsest stride. Of pictures with other sides the coarse levels do not see the last rows and columns."""
 ANCHOR = 4
 """Side of a level's anchors in strides."""
 CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2

@@ -5,14 +5,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from seamline_aligner.landmarks import OWN_KINDS, open_backend
+from seamline_aligner.landmarks import FAN_KINDS, OWN_KINDS, open_backend
 from seamline_aligner.landmarks.backend import grown, moved, overlap
 from seamline_aligner.landmarks.bundle_backend import BundleBackend
 from torch import Tensor
 
-from seamline.bundles import Bundle
+from seamline.bundles import Bundle, load_bundle
 from seamline.errors import Precondition
+from seamline.triton.server import TritonServer
 from tests.fakes.bundle import tiny_bundle
+from tests.fakes.triton_server import serving
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +133,7 @@ class OneFaceDetector:
     """S3FD that sees one face twice, another, and much that is none."""
 
     def infer(self, *inputs: Tensor) -> Tensor:
-        assert inputs[0].shape == (1, 3, 90, 160)
+        assert inputs[0].shape == (1, 3, 128, 256)
         found = [(40, 20, 80, 60, 0.9), (42, 21, 82, 62, 0.8), (0, 0, 20, 20, 0.3), (5, 50, 9, 60, 0.1)]
         return torch.tensor([found], dtype=torch.float32)
 
@@ -164,3 +166,17 @@ def test_the_bundles_s3fd_and_fan_need_no_package(bundle: Bundle, monkeypatch: p
         np.testing.assert_allclose(points[30], (65, 35), atol=side / 64 + 0.5)
         # The mirrored picture has the eye's corner as the right eye's, and the mean of both has it in one place.
         np.testing.assert_allclose(points[36], corner + np.array([3.5, 2.5]) * side / 64, atol=side / 64 / 2)
+
+
+@pytest.mark.parametrize("name", ["bundle", "face-alignment"])
+def test_networks_on_a_server_find_what_they_find_here(name: str, bundle: Bundle) -> None:
+    frame = np.random.default_rng(5).integers(0, 256, (90, 150, 3), np.uint8)
+    with serving(bundle) as server:
+        afar = load_bundle(bundle.name, bundle.directory.parent, server=TritonServer(server.endpoint))
+        here, there = open_backend(name, bundle), open_backend(name, afar)
+        assert {model for model, _ in server.batches} == set()
+        wanted, found = (np.array([face.box for face in backend.detect(frame)]) for backend in (here, there))
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+        box = (40.0, 20.0, 100.0, 80.0)
+        np.testing.assert_allclose(there.landmarks(frame, box), here.landmarks(frame, box), atol=1e-3)
+    assert {model for model, _ in server.batches} == set(OWN_KINDS if name == "bundle" else FAN_KINDS)

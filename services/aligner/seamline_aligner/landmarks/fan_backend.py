@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from seamline.bundles import Bundle
 from seamline.geometry import crop, quads_from_axes
 from seamline.networks.fan import INPUT_SIZE
+from seamline.networks.s3fd import MEAN, MULTIPLE
 from seamline_aligner.landmarks.backend import LIKELY, Box, Face, Pixels, Points, moved, overlap
 
 SAME_FACE: Final = 0.3
@@ -46,7 +48,7 @@ class FanBackend:
         self._detector, self._regressor = bundle.frozen("s3fd"), bundle.frozen("fan4")
 
     def detect(self, frame: Pixels) -> list[Face]:
-        anchors = self._detector.infer(_batch(frame))[0]
+        anchors = self._detector.infer(_batch(_padded(frame)))[0]
         likely = anchors[anchors[:, 4] > LIKELY]
         kept: list[Face] = []
         for left, top, right, bottom, score in likely[likely[:, 4].argsort(descending=True)].tolist():
@@ -76,6 +78,13 @@ def _peaks(maps: Tensor) -> Points:
     slopes = [heat[each, y, x + 1] - heat[each, y, x - 1], heat[each, y + 1, x] - heat[each, y - 1, x]]
     nudges = NUDGE * np.sign(np.stack(slopes, axis=1)) * inside[:, None]
     return (np.stack([columns, rows], axis=1) + 0.5 + nudges) / side
+
+
+def _padded(frame: Pixels) -> Pixels:
+    """With a margin, at the right and below, of what is nothing to the detector: it loses no part of the frame."""
+    height, width = frame.shape[:2]
+    margins = (0, -height % MULTIPLE, 0, -width % MULTIPLE)
+    return np.asarray(cv2.copyMakeBorder(frame, *margins, cv2.BORDER_CONSTANT, value=MEAN[::-1]), np.uint8)
 
 
 def _batch(image: Pixels) -> Tensor:
