@@ -16,9 +16,9 @@ from seamline.errors import InvalidInput
 from seamline.storage.atomic import atomic_path
 from seamline.video.limits import check_side
 from seamline.video.pixels import Rgb
+from seamline.video.write import X264
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tiff")
-_X264 = {"crf": "14", "preset": "fast"}
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -65,7 +65,7 @@ def write_pictures(path: Path, paths: Sequence[Path], fps: Fraction) -> None:
         stream: VideoStream | None = None
         for number, pixels in enumerate(read_pictures(paths)):
             if stream is None:
-                stream = cast(VideoStream, target.add_stream("libx264", rate=fps, options=_X264))
+                stream = cast(VideoStream, target.add_stream("libx264", rate=fps, options=X264))
                 stream.height, stream.width = pixels.shape[:2]
                 stream.codec_context.flags |= Flags.bitexact
                 stream.pix_fmt = "yuv420p" if stream.width % 2 == stream.height % 2 == 0 else "yuv444p"

@@ -20,7 +20,12 @@ from seamline.video.pixels import Colour, Rgb, from_rgb, is_transposed
 from seamline.video.sound import Sound
 from seamline.video.source import decode, open_video
 
-_X264 = {"crf": "14", "preset": "fast"}
+X264 = {"crf": "17", "preset": "fast", "mbtree": "0"}
+"""How frames are stored.
+
+Without x264's macroblock tree: where a processor has AVX-512 it reads memory that it never wrote, and equal frames give
+other bytes from one time to the next. This factor is for the demo clip what 14 is with the tree: 57.3 dB, not 57.0.
+"""
 _THREADS = 4
 
 
@@ -70,7 +75,7 @@ def _add_picture(
     target: OutputContainer, first: Rgb, index: FrameIndex, source: VideoStream, pattern: VideoFrame
 ) -> VideoStream:
     rate = Fraction(len(index) / index.duration_seconds).limit_denominator(1001)
-    stream = cast(VideoStream, target.add_stream("libx264", rate=rate, options=_X264))
+    stream = cast(VideoStream, target.add_stream("libx264", rate=rate, options=X264))
     stream.height, stream.width = first.shape[:2]
     stream.pix_fmt = "yuv420p" if stream.width % 2 == stream.height % 2 == 0 else "yuv444p"
     stream.time_base = stream.codec_context.time_base = index.time_base

@@ -15,7 +15,7 @@ from seamline.storage.framepack import Frames
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline.video import write_video
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same frames give another file."""
 
 EDITED = "edited.mp4"

@@ -1,5 +1,8 @@
 """An edited video differs from its source in the frames handed in, and in nothing else."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -55,6 +58,22 @@ def test_even_noise_comes_back_nearly_as_handed_in(tmp_path: Path) -> None:
     error = ((got - np.stack(frames)) @ luma) ** 2
     assert 10 * np.log10(255**2 / error.mean()) > 38
     assert abs((got - np.stack(frames)).mean()) < 0.3
+
+
+def test_the_bytes_depend_on_nothing_that_was_left_in_memory(tmp_path: Path) -> None:
+    """In processes whose memory is filled with one thing or another when they get it."""
+    source = film(tmp_path / "source.mp4", count=24, size=(320, 240))
+    program = (
+        "import sys; from seamline.video import read_frames, write_video; "
+        "_, source, path = sys.argv; write_video(path, read_frames(source), like=source)"
+    )
+    made = []
+    for left in ("0", "1", "170"):
+        path = tmp_path / f"{left}.mp4"
+        environment = os.environ | {"MALLOC_PERTURB_": left}
+        subprocess.run([sys.executable, "-c", program, str(source), str(path)], env=environment, check=True)
+        made.append(path.read_bytes())
+    assert made[0] == made[1] == made[2]
 
 
 @pytest.mark.parametrize("codec", ["aac", "libmp3lame", "libopus", "flac"])
