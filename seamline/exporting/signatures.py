@@ -48,6 +48,8 @@ class Port:
     meaning: str
     """What is in it, for whoever calls the model."""
     dtype: Literal["float32", "int64"] = "float32"
+    labels: bool = False
+    """Whether its numbers are names, of which one is as different from another as from a third."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +129,8 @@ def _e4e(config: E4eConfig, resolution: int) -> Signature:
 
 def _parsing(config: BiSeNetConfig, resolution: int) -> Signature:
     sides = _free(PARSING_MULTIPLE)
-    return _one(_crops(sides), Port(name="logits", shape=(config.classes, *sides), meaning="of every pixel's class"))
+    meaning = f"of every pixel, from 0 to {config.classes - 1}"
+    return _one(_crops(sides), Port(name="classes", shape=(1, *sides), meaning=meaning, labels=True))
 
 
 def _identity(config: ArcFaceConfig, resolution: int) -> Signature:

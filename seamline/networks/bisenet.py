@@ -122,6 +122,18 @@ class OutputHead(nn.Module):
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
 
 
+class PixelClasses(nn.Module):
+    """A parsing network's verdicts alone: a nineteenth of its logits, which is what travels where it runs elsewhere."""
+
+    def __init__(self, parsing: nn.Module) -> None:
+        super().__init__()
+        self.parsing = parsing
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) as `BiSeNet` takes them, to every pixel's class (B, 1, H, W), as float32."""
+        return self.parsing(images).argmax(1, keepdim=True).float()
+
+
 class BiSeNet(nn.Module):
     """Face image to the class of every pixel."""
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from seamline.networks.arcface import ArcFace, ArcFaceConfig
 from seamline.networks.attributes import AttributeNetwork, AttributesConfig
-from seamline.networks.bisenet import BiSeNet, BiSeNetConfig
+from seamline.networks.bisenet import BiSeNet, BiSeNetConfig, PixelClasses
 from seamline.networks.bisenet_v2 import BiSeNetV2
 from seamline.networks.clip import Clip, ClipConfig, TextTower
 from seamline.networks.detector import FaceDetector, FaceDetectorConfig
@@ -50,14 +50,17 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 
 class Entry(NamedTuple):
-    """A part of a network that is run by itself."""
+    """What of a network is run where nothing tunes it."""
 
     kind: str
     part: Callable[[nn.Module], nn.Module]
 
 
-ENTRIES: Final[Mapping[str, Entry]] = {"clip_text": Entry("clip", TextTower)}
-"""What else than a whole network has a name."""
+ENTRIES: Final[Mapping[str, Entry]] = {
+    "parsing": Entry("parsing", PixelClasses),
+    "clip_text": Entry("clip", TextTower),
+}
+"""By name; any other name is that of a kind, of which all is run."""
 
 
 def configured(kind: str, config: Mapping[str, Any]) -> Any:

@@ -25,7 +25,7 @@ from tests.e2e.clips import PRESENTER, cut
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 
-AT_ONCE = Retry(repeats=0, patience_seconds=0, connect_seconds=20)
+AT_ONCE = Retry(repeats=0, patience_seconds=0, connect_seconds=8)
 QUICK = {"invert": InvertOptions(max_passes=2), "stitch": StitchOptions(max_steps=4)}
 MODELS_IN_USE = {"detector", "landmarks", "e4e", "parsing", "identity", "attributes"}
 

@@ -63,16 +63,15 @@ def parse(bundle: Bundle, crops: Tensor, config: MaskConfig) -> Masks:
     return face_masks(bundle.infer("parsing", seen), size, config)
 
 
-def face_masks(logits: Tensor, size: int, config: MaskConfig) -> Masks:
+def face_masks(classes: Tensor, size: int, config: MaskConfig) -> Masks:
     """Masks from a parsing of the source crops.
 
     Args:
-        logits: (N, classes, P, P).
+        classes: of every pixel, (N, 1, P, P).
         size: side R of the crops.
         config: lengths and classes.
     """
-    classes = logits.argmax(1, keepdim=True)
-    face = (~torch.isin(classes, torch.tensor(config.background, device=classes.device))).float()
+    face = (~torch.isin(classes.long(), torch.tensor(config.background, device=classes.device))).float()
     side = face.shape[-1]
     content, border, full = split_region(
         face,

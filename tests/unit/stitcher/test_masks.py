@@ -7,12 +7,11 @@ from seamline_stitcher.masks import MaskConfig, dilate, face_masks, feathered, s
 
 
 def parsing(size: int) -> torch.Tensor:
-    """Logits of a face (class 1) in the middle, under a hat (class 18), before a background (class 0)."""
-    logits = torch.zeros(1, 19, size, size)
-    logits[:, 0] = 1
-    logits[:, 1, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 2
-    logits[:, 18, : size // 2] = 3
-    return logits
+    """A face (class 1) in the middle, under a hat (class 18), before a background (class 0)."""
+    classes = torch.zeros(1, 1, size, size)
+    classes[..., size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 1
+    classes[..., : size // 2, :] = 18
+    return classes
 
 
 @pytest.mark.parametrize("size", [64, 256, 512])
