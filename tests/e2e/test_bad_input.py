@@ -73,7 +73,7 @@ MATRIX = [
     (_missing, SMILE, {}, NotFound, "no-such.mp4"),
     (_wrong_digest, SMILE, {}, DigestMismatch, "SHA-256"),
     (_elsewhere, SMILE, {}, InvalidInput, "not in the store"),
-    (_absent, SMILE, {}, InvalidInput, "upload it"),
+    (_absent, SMILE, {}, InvalidInput, "put the video into the object store"),
     (_good, {"wings": 1.0}, {}, UnknownEdit, "no edit 'wings'"),
     (_good, {"smile": 1e6}, {}, UnknownEdit, "takes strengths from"),
     (_good, {"smile": float("nan")}, {}, UnknownEdit, "takes strengths from"),
