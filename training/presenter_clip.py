@@ -189,7 +189,7 @@ def write_clip(path: Path, frames: Iterable[Image], sound: NDArray[np.float32], 
 
 def _screen(stream: VideoStream, config: ClipConfig) -> VideoStream:
     stream.width, stream.height, stream.pix_fmt = config.width, config.height, "yuv420p"
-    stream.options = {"crf": "16", "preset": "slow"}
+    stream.options = {"crf": "19", "preset": "slow", "mbtree": "0"}  # as in seamline.video.write; 19 without it is 16
     stream.thread_count = 2  # fixed: x264's output depends on it
     context = stream.codec_context
     context.flags |= Flags.bitexact
