@@ -73,6 +73,8 @@ def _connect(endpoint: str, name: str, credentials: grpc.ChannelCredentials | No
         # A replica that comes back is found within seconds, not minutes, and so is one that joins a name.
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+        # Its connections are its own: a new channel does not wait because an earlier one could not connect.
+        ("grpc.use_local_subchannel_pool", 1),
     ]
     if credentials is None:
         return grpc.aio.insecure_channel(endpoint, options=options)

@@ -83,7 +83,8 @@ def test_a_stage_that_is_down(deployment: Deployment) -> None:
     assert f"stitcher {endpoint} fault service {endpoint} does not answer" in shown
     assert "Connection refused" in shown
     assert shown.endswith("1 fault")
-    assert doctor(deployment)[0] == 0
+    status, shown = doctor(deployment)
+    assert status == 0, shown
 
 
 def test_a_manifest_that_is_of_other_files(deployment: Deployment, bundles: Path) -> None:
