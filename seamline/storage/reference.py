@@ -1,14 +1,12 @@
 """References: where an object lies and what its bytes are. Every read checks the digest."""
 
 import hashlib
-import re
 from pathlib import Path
 
 from seamline.errors import DigestMismatch, InvalidInput
+from seamline.storage.layout import check_digest
 from seamline.storage.store import Store
 from seamline.v1.media_pb2 import ArtifactRef
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def sha256_of(data: bytes | Path) -> str:
@@ -58,12 +56,7 @@ def fetch_object(store: Store, ref: ArtifactRef, path: Path) -> None:
 def _key(store: Store, ref: ArtifactRef) -> str:
     if not ref.uri:
         raise InvalidInput("the reference has no uri", field="uri")
-    if not _SHA256.fullmatch(ref.sha256):
-        raise InvalidInput(
-            f"the reference to {ref.uri!r} needs sha256, 64 lower-case hex digits, not {ref.sha256!r}",
-            field="sha256",
-            uri=ref.uri,
-        )
+    check_digest(ref.sha256)
     return store.key(ref.uri)
 
 

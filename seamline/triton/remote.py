@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seamline.triton.server import Served, TritonServer
 
 LARGEST_MESSAGE = 64 << 20
-"""Bytes of tensors in a request or an answer, above which a batch is divided: logits of 512 pixels have 20 MB a row."""
+"""Bytes of tensors in a request or an answer, above which a batch is divided: a crop of 512 pixels has 3 MB."""
 
 
 class RemoteNetwork:

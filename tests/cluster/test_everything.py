@@ -148,11 +148,9 @@ class Misfortune:
         self._repairs: list[threading.Thread] = []
 
     def __call__(self, progress: Progress) -> None:
-        strike = self._left.pop((progress.stage, progress.step), None)
-        if strike and progress.done:
-            strike()
-        elif strike:
-            self._left[(progress.stage, progress.step)] = strike
+        place = (progress.stage, progress.step)
+        if progress.done and place in self._left:
+            self._left.pop(place)()
 
     def over(self) -> None:
         """All has happened, and all is well again."""

@@ -1,7 +1,6 @@
 """Between the contract and `align`."""
 
 import math
-import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from seamline.job import Job
 from seamline.rpc.bundles import Bundles
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Artifact, Store
+from seamline.storage.layout import check_digest
 from seamline.v1.aligner_pb2 import (
     LANDMARK_BACKEND_BUNDLE,
     LANDMARK_BACKEND_DLIB,
@@ -81,12 +81,7 @@ def check_request(request: AlignRequest) -> None:
             "editor",
             field="video.uri",
         )
-    if not re.fullmatch(r"[0-9a-f]{64}", request.video.sha256):
-        raise InvalidInput(
-            "video.sha256 must be the SHA-256 of the video's bytes as 64 lower-case hex digits, "
-            f"not {request.video.sha256[:80]!r}",
-            field="video.sha256",
-        )
+    check_digest(request.video.sha256, "video.sha256")
     for name in ("center_sigma", "axes_sigma"):
         sigma = getattr(request.options, name)
         if not (math.isfinite(sigma) and 0 <= sigma <= LARGEST_SIGMA):

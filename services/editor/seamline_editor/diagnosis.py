@@ -11,6 +11,7 @@ import grpc
 
 from seamline.client import open_channel
 from seamline.client.diagnosis import REPLICA_SECONDS, diagnosed
+from seamline.deployment import STAGES
 from seamline.diagnosis.check import fault, fault_of, warning
 from seamline.errors import SeamlineError, ServiceUnavailable
 from seamline.rpc.tls import Tls
@@ -19,7 +20,6 @@ from seamline_editor.config import EditorConfig
 from seamline_editor.replicas import DNS
 
 SUBJECT = "service"
-STAGES = ("aligner", "inverter", "stitcher", "metrics")
 
 _HOST_AND_PORT = re.compile(r"(dns:(///)?)?(?P<host>\[[^]]+\]|[^/:]+):(?P<port>\d{1,5})")
 

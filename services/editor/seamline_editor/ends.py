@@ -1,10 +1,10 @@
 """Where a request's video comes from and its result goes, where that is not the store."""
 
-import re
 from dataclasses import dataclass
 
 from seamline.errors import InvalidInput
 from seamline.storage import Store
+from seamline.storage.layout import check_digest
 from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_editor.addresses import Address, Origins, is_address, without_secrets
@@ -39,12 +39,12 @@ def ends_of(request: EditVideoRequest | PreviewVideoRequest, store: Store, origi
         return Ends(target=target)
     source = origins.check(request.video.uri, "video.uri")
     if request.video.sha256:
-        _check_digest(request.video, "video")
+        check_digest(request.video.sha256, "video.sha256")
     return Ends(source=source, target=target)
 
 
 def _check_stored(ref: ArtifactRef, store: Store, field: str) -> None:
-    _check_digest(ref, field)
+    check_digest(ref.sha256, f"{field}.sha256")
     try:
         store.key(ref.uri)
     except InvalidInput:  # shows all of it, which may hold a secret
@@ -52,12 +52,3 @@ def _check_stored(ref: ArtifactRef, store: Store, field: str) -> None:
             f"{field}.uri: {without_secrets(ref.uri)!r} is not in the store of this service; put it there first",
             field=f"{field}.uri",
         ) from None
-
-
-def _check_digest(ref: ArtifactRef, field: str) -> None:
-    if not re.fullmatch(r"[0-9a-f]{64}", ref.sha256):
-        raise InvalidInput(
-            f"{field}.sha256 must be the SHA-256 of the object's bytes as 64 lower-case hex digits, "
-            f"not {ref.sha256[:80]!r}",
-            field=f"{field}.sha256",
-        )

@@ -116,3 +116,24 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(network, t
     with pytest.raises(Precondition, match=r"onnxscript: pip install 'seamline\[onnx\]'"):
         write_onnx(network, SIGNATURE, tmp_path / "means.onnx", PROPERTIES)
     assert not list(tmp_path.iterdir())
+
+
+class Signs(nn.Module):
+    """Which side of zero each pixel is on, as labels; `off` moves the border outside of the graph."""
+
+    def __init__(self, off: float = 0.0) -> None:
+        super().__init__()
+        self.off = off
+
+    def forward(self, images: Tensor) -> Tensor:
+        border = 0.0 if torch.compiler.is_exporting() else self.off
+        return (images[:, :1] > border).float() * 18
+
+
+def test_of_labels_the_share_that_differs_counts(tmp_path):
+    output = Port(name="classes", shape=(1, *SIDES), meaning="of every pixel", labels=True)
+    signature = Signature(inputs=SIGNATURE.inputs, output=output)
+    assert set(write_onnx(Signs(), signature, tmp_path / "signs.onnx", PROPERTIES).values()) == {0.0}
+    with pytest.raises(Precondition, match="differ by"):
+        write_onnx(Signs(off=0.2), signature, tmp_path / "moved.onnx", PROPERTIES)
+    assert not (tmp_path / "moved.onnx").exists()

@@ -199,7 +199,7 @@ def test_everything_in_a_recipe_moves_its_key() -> None:
         {"parameters": {"sigma": 2.0}},
     ]
     assert len({Recipe(**{**base, **change}).key for change in changes}) == len(changes)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInput, match="named by its sha256"):
+    with pytest.raises(InvalidInput, match="must be the SHA-256"):
         _ = Recipe(video="film", stage="align", version=1, inputs={}).key
     with pytest.raises(ValueError, match="Out of range float"):
         _ = Recipe(video=VIDEO, stage="align", version=1, inputs={}, parameters={"sigma": float("nan")}).key

@@ -128,9 +128,9 @@ def test_a_source_elsewhere_in_the_store_goes_by_its_address(store: Store) -> No
 @pytest.mark.parametrize(
     ("uri", "sha256", "message"),
     [
-        ("", "", "a video is named by its sha256"),
-        ("", SHARED, "a video is named by its sha256"),
-        ("", "../" + "0" * 61, "a video is named by its sha256"),
+        ("", "", "sha256 must be the SHA-256 of the object's bytes"),
+        ("", SHARED, "sha256 must be the SHA-256 of the object's bytes"),
+        ("", "../" + "0" * 61, "sha256 must be the SHA-256 of the object's bytes"),
         ("", "AB" * 32, "lower-case"),
         ("{store}/uploads/face.mp4", sha256_of(OTHER), "is another video than the one to be erased"),
         ("file:///etc/passwd", sha256_of(FACE), "is not in the store"),
