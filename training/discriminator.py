@@ -1,7 +1,9 @@
-"""The adversary of the generator's finish: StyleGAN2's residual discriminator, told which parameters were asked for.
+"""The adversary of the generator's finish: a residual discriminator of patches that looks at wavelets.
 
-It is seen in training only. Beside its verdict it gives the features of every scale, in which the generator's
-picture is compared with the renderer's: there, hair and teeth a pixel off are a smaller error than none at all.
+In pixels what is sharp differs from what is soft by little beside what all pictures have in common; in wavelets, each
+at a gain of its own (SWAGAN, Gal et al. 2021, arXiv:2102.06108), a few hundred steps of one core tell them apart. It is
+seen in training only. Beside its verdict it gives the features of every scale, in which the generator's picture is
+compared with the renderer's: there, hair and teeth a pixel off are a smaller error than none at all.
 """
 
 from collections.abc import Sequence
@@ -14,14 +16,23 @@ from torch import Tensor, nn
 
 from seamline.networks.stylegan2 import GeneratorConfig
 
-R1_WEIGHT = 2.0
+R1_WEIGHT = 1e-5
 """Gamma of the gradient penalty (Mescheder et al. 2018)."""
 R1_EVERY = 16
 """Steps between two penalties, which weigh as much more (lazy regularisation, Karras et al. 2020)."""
 FEATURE_WEIGHT = 10.0
 """Weight of the features' distance (Wang et al. 2018, pix2pixHD) beside the verdict."""
-WIDER = 2
-"""Channels of the discriminator over those of the generator at the same resolution, where that has fewer than most."""
+BLOCKS = 3
+"""Halvings of the side before the verdict; a patch is about a quarter of a picture of 256 pixels wide."""
+DETAIL = 8.0
+"""Gain of wavelets other than the smooth ones, which are as much weaker in pictures of faces."""
+
+
+def bands(images: Tensor) -> Tensor:
+    """Haar wavelets (B, 12, R/2, R/2) of pictures (B, 3, R, R): smooth, across, down, both; of about one size."""
+    a, b, c, d = F.pixel_unshuffle(images, 2).unflatten(1, (3, 4)).unbind(2)
+    details = torch.cat([a - b + c - d, a + b - c - d, a - b - c + d], 1)
+    return torch.cat([(a + b + c + d) / 2, DETAIL * details / 2], 1)
 
 
 class _Block(nn.Module):
@@ -40,7 +51,10 @@ class _Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Tells rendered portraits from generated ones.
+    """Tells patches of rendered portraits from those of generated ones (PatchGAN, Isola et al. 2017).
+
+    What regression leaves soft shows in every patch, so that one picture holds hundreds of examples; whether a face is
+    right as a whole is what the picture's own loss says.
 
     Args:
         config: The generator's sizes.
@@ -48,27 +62,23 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        sides = config.resolutions[::-1]
-        widths = [min(WIDER * config.channels(side), config.channel_max) for side in sides]
-        self.from_rgb = nn.Conv2d(3, widths[0], 1)
+        widths = [config.channels(side) for side in config.resolutions[:0:-1]][: BLOCKS + 1]
+        self.from_rgb = nn.Conv2d(12, widths[0], 1)
         self.blocks = nn.ModuleList(_Block(a, b) for a, b in pairwise(widths))
-        self.last = nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1)
-        self.summary = nn.Linear(widths[-1] * sides[-1] ** 2, widths[-1])
-        self.verdict = nn.Linear(widths[-1], 1)
-        self.condition = nn.Linear(config.z_dim, widths[-1])
+        self.verdict = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):  # torch's own first weights let next to nothing through
+                nn.init.kaiming_normal_(layer.weight, a=0.2)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
-    def forward(self, images: Tensor, z: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Images (B, 3, R, R) and their parameters (B, z_dim) to logits (B,) and the features of every scale."""
-        x, features = F.leaky_relu(self.from_rgb(images), 0.2), []
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images (B, 3, R, R) to logits (B, 1, S, S) and the features of every scale."""
+        x, features = F.leaky_relu(self.from_rgb(bands(images)), 0.2), []
         for block in self.blocks:
             x = block(x)
             features.append(x)
-        spread = x.float().var(0, unbiased=False).add(1e-8).sqrt().mean().expand(len(x), 1, *x.shape[2:])
-        x = F.leaky_relu(self.last(torch.cat([x, spread.to(x.dtype)], 1)), 0.2)
-        code = F.leaky_relu(self.summary(x.flatten(1)), 0.2).float()
-        # Projection (Miyato and Koyama 2018): does the picture go with the parameters?
-        match = (code * self.condition(z).float()).sum(1) / sqrt(code.shape[1])
-        return self.verdict(code).float()[:, 0] + match, features
+        return self.verdict(x).float(), features
 
 
 class Adversary:
@@ -85,28 +95,28 @@ class Adversary:
         self.optimizer = torch.optim.Adam(self.module.parameters(), rate, betas=(0.0, 0.99), fused=True)
         self._device = device
 
-    def learn(self, real: Tensor, fake: Tensor, z: Tensor, step: int) -> Tensor:
+    def learn(self, real: Tensor, fake: Tensor, step: int) -> Tensor:
         """One step on pictures (B, 3, R, R); returns the loss, about 1.4 where both look alike."""
         with torch.autocast(self._device.type, torch.bfloat16):
-            loss = F.softplus(-self.module(real, z)[0]).mean() + F.softplus(self.module(fake, z)[0]).mean()
-        penalty = R1_EVERY * self._r1(real, z) if step % R1_EVERY == 0 else 0
+            loss = F.softplus(-self.module(real)[0]).mean() + F.softplus(self.module(fake)[0]).mean()
+        penalty = R1_EVERY * self._r1(real) if step % R1_EVERY == 0 else 0
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()
         self.optimizer.step()
         return loss.detach()
 
-    def _r1(self, real: Tensor, z: Tensor) -> Tensor:
+    def _r1(self, real: Tensor) -> Tensor:
         real = real.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self.module(real, z)[0].sum(), real, create_graph=True)
+        (slope,) = torch.autograd.grad(self.module(real)[0].sum(), real, create_graph=True)
         return R1_WEIGHT / 2 * slope.square().sum((1, 2, 3)).mean()
 
-    def gradient(self, image: Tensor, real: Tensor, z: Tensor) -> Tensor:
+    def gradient(self, image: Tensor, real: Tensor) -> Tensor:
         """How each pixel of a picture (B, 3, R, R) shall change to look real and like `real`; same shape."""
         image = image.detach().requires_grad_()
         with torch.autocast(self._device.type, torch.bfloat16):
-            logits, features = self.module(image, z)
+            logits, features = self.module(image)
             with torch.no_grad():
-                wanted = self.module(real, z)[1]
+                wanted = self.module(real)[1]
             loss = F.softplus(-logits).mean() + FEATURE_WEIGHT * _distance(features, wanted)
         (slope,) = torch.autograd.grad(loss, image)
         return slope

@@ -14,7 +14,9 @@ def main() -> None:
     config = StitcherConfig.read()
 
     def register(server: grpc.aio.Server) -> None:
-        add_StitcherServiceServicer_to_server(StitcherServicer(config, open_store(config.store)), server)
+        servicer = StitcherServicer(config, open_store(config.store))
+        servicer.warm()
+        add_StitcherServiceServicer_to_server(servicer, server)
 
     run("stitcher", config, register, "seamline.v1.StitcherService")
 

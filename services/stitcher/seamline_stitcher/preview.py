@@ -117,6 +117,17 @@ def preview(
     return Sheet(ref=artifact.part_ref(SHEET), frames=artifact.meta["frames"])
 
 
+def draw_average(bundle: Bundle) -> Frames:
+    """As many pictures of a bundle's average face as are drawn together, (BATCH, R, R, 3)."""
+    generator = with_fast_layout(bundle.generator()).requires_grad_(False)
+    return _drawn(bundle, generator, EditedCodes(codes=bundle.latent_avg.expand(BATCH, -1, -1)))
+
+
+def _drawn(bundle: Bundle, generator: Generator, edited: EditedCodes) -> Frames:
+    with torch.no_grad(), compute(bundle.device, "bfloat16"):
+        return to_pixels(generator.synthesis_from_styles(edited.styles_in(generator)))
+
+
 def _chosen(aligned: Alignment, frame_count: int) -> list[_Face]:
     """Faces evenly over all those of the video, each in the middle of its share of them."""
     faces = [
@@ -155,7 +166,7 @@ class _Preview:
                 generator, edited = self._generator(track), self._edited(track, own, variants)
                 drawn: list[Frames] = []
                 for part in torch.arange(len(edited)).split(BATCH):
-                    drawn.append(self._drawn(generator, edited[part]))
+                    drawn.append(_drawn(self._bundle, generator, edited[part]))
                     step.advance(len(part))
                 columns[1:, places] = np.concatenate(drawn).reshape(len(variants), len(places), size, size, 3)
         with self._job.step("sheet"):
@@ -186,10 +197,6 @@ class _Preview:
 
     def _moved(self, variant: Variant, codes: Tensor, seconds: NDArray[np.float64]) -> EditedCodes:
         return apply(self._bundle, variant, codes, seconds, self._algorithm)
-
-    def _drawn(self, generator: Generator, edited: EditedCodes) -> Frames:
-        with torch.no_grad(), compute(self._bundle.device, "bfloat16"):
-            return to_pixels(generator.synthesis_from_styles(edited.styles_in(generator)))
 
     def _title(self, variant: Variant) -> list[str]:
         styles = [f"style {style.label} {style.strength:+g}" for style in self._inverted.styles]

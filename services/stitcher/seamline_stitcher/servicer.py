@@ -1,12 +1,13 @@
 """Between the contract and what the stitcher does."""
 
+import logging
 from collections.abc import AsyncIterator
 
 import grpc
 
 from seamline.bundles import Bundle
 from seamline.editing.edit import planned
-from seamline.errors import InvalidInput
+from seamline.errors import InvalidInput, SeamlineError
 from seamline.job import Job
 from seamline.rpc.bundles import Bundles
 from seamline.rpc.stage import StageExecutor, run_stage
@@ -27,9 +28,11 @@ from seamline.v1.stitcher_pb2_grpc import StitcherServiceServicer
 from seamline_stitcher.blending import Blend
 from seamline_stitcher.config import StitcherConfig
 from seamline_stitcher.plan import Plan
-from seamline_stitcher.preview import check_size, preview
+from seamline_stitcher.preview import check_size, draw_average, preview
 from seamline_stitcher.stitching import stitch_range
 from seamline_stitcher.stitching_tuning import StitchingConfig
+
+logger = logging.getLogger(__name__)
 
 BLENDS = {
     stitcher_pb2.BLEND_UNSPECIFIED: Blend.STITCH,
@@ -47,6 +50,16 @@ class StitcherServicer(StitcherServiceServicer):
         self._bundles = Bundles(config)
         self._store = store
         self._executor = StageExecutor(config.max_concurrent_stages, config.queue)
+
+    def warm(self) -> None:
+        """Draws with the default bundle, so that the first preview waits neither for its file nor for torch's kernels.
+
+        A bundle that is not there, or broken, is what requests that name it are told of.
+        """
+        try:
+            draw_average(self._bundles.open(""))
+        except SeamlineError as error:
+            logger.warning(f"starts cold: {error}")
 
     async def Stitch(  # noqa: N802
         self, request: StitchRequest, context: grpc.aio.ServicerContext
