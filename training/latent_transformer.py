@@ -3,10 +3,11 @@
 As in the paper (Yao et al. 2021, arXiv:2106.11895) a small network first learns to read the attributes off codes of
 W+, from what the bundle's attribute network sees on the pictures that the generator draws of them; then every
 attribute's map learns to move what is read of it by as much as asked, while the others and the code stay. Codes are
-drawn as the encoder finds them: one of W, with offsets per layer as wide as its own.
+drawn as the encoder finds them: one of W, with offsets per layer as wide as its own. In the end the maps get the units
+of the bundle's directions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -183,11 +184,17 @@ class EditingLoss:
         return self.reader(ws.flatten(0, 1)).unflatten(0, ws.shape[:2])
 
 
+def effect(domain: Domain, ws: Tensor, move: Callable[[float], Tensor]) -> Tensor:
+    """Mean change (A,) of what is seen on the pictures of codes (B, L, w_dim) per unit of strength, from -1 to +1."""
+    up, down = (torch.cat([domain.read(part) for part in move(sign).split(16)]) for sign in (1.0, -1.0))
+    return (up - down).mean(0) / 2
+
+
 @torch.inference_mode()
 def evaluate(
     maps: LatentTransformer, reader: nn.Module, domain: Domain, spread: Tensor, faces: int = 32
 ) -> dict[str, float]:
-    """How well codes are read, and how every edit of one deviation, up and down, moves what is seen on pictures."""
+    """How well codes are read, and how a unit of every edit moves what is seen: by its map, and by its direction."""
     config = maps.config
     draw = Codes(count=faces, num_ws=config.num_ws, w_dim=config.w_dim, seed=9)(0)
     ws = domain.codes({name: part.to(spread.device) for name, part in draw.items()}, spread)
@@ -198,20 +205,21 @@ def evaluate(
     for number, name in enumerate(config.names):
         strengths = ws.new_zeros(len(ws), len(config.names))
         strengths[:, number] = 1
-        up, down = (torch.cat([domain.read(part) for part in maps(ws, sign * strengths).split(16)]) for sign in (1, -1))
-        change = ((up - down) / 2).mean(0).abs()
-        own = domain.names.index(name)
-        rest = torch.cat([change[:own], change[own + 1 :]])
-        figures[f"effect_{name}"] = float((up - down)[:, own].mean() / 2)
-        figures[f"leakage_{name}"] = float(rest.max() / change[own].clamp(min=1e-6))
+        direction, own = domain.bundle.directions[name], domain.names.index(name)
+        mapped = effect(domain, ws, lambda sign, strengths=strengths: maps(ws, sign * strengths))
+        linear = effect(domain, ws, lambda sign, direction=direction: ws + sign * direction)
+        rest = torch.cat([mapped[:own], mapped[own + 1 :]])
+        figures[f"effect_{name}"] = float(mapped[own])
+        figures[f"linear_{name}"] = float(linear[own])
+        figures[f"leakage_{name}"] = float(rest.abs().max() / mapped[own].abs().clamp(min=1e-6))
     return figures
 
 
 @torch.inference_mode()
 def calibrate(maps: LatentTransformer, figures: Mapping[str, float]) -> None:
-    """Scale every map, so that a strength of 1 moves what is seen by one standard deviation."""
+    """Scale every map, so that a strength moves what is seen as far as the same strength of the direction does."""
     for number, name in enumerate(maps.config.names):
-        scale = 1 / max(figures[f"effect_{name}"], LEAST_EFFECT)
+        scale = figures[f"linear_{name}"] / max(figures[f"effect_{name}"], LEAST_EFFECT)
         maps.weight[number] *= scale
         maps.bias[number] *= scale
 

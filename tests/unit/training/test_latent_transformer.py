@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from seamline.bundles import NetworkSource, load_bundle, put_network
+from seamline.bundles import EditSpec, NetworkSource, load_bundle, put_directions, put_network
 from seamline.networks.attributes import AttributeNetwork, AttributesConfig
 from seamline.networks.e4e import E4eConfig, E4eEncoder
 from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
@@ -36,13 +36,17 @@ NETWORKS = {
 @pytest.fixture(scope="module")
 def domain(tmp_path_factory):
     search = tmp_path_factory.mktemp("bundles")
-    name = tiny_bundle(search).name
+    place = search / tiny_bundle(search).name
     torch.manual_seed(0)
     for kind, (network, config, changed) in NETWORKS.items():
         sizes = {**CONFIGS[kind], **changed}
         source = NetworkSource(module=network(config(**sizes)), config=sizes, licence="CC0-1.0", source="test")
-        put_network(search / name, kind, source)
-    return Domain(load_bundle(name, search))
+        put_network(place, kind, source)
+    directions = {"smile": torch.zeros(6, P), "yaw": torch.zeros(6, P)}
+    directions["smile"][:, 0] = directions["yaw"][:, 2] = 1
+    limits = {"description": "", "min_strength": -5.0, "max_strength": 5.0}
+    put_directions(place, directions, [EditSpec(name=name, attribute=name, **limits) for name in directions])
+    return Domain(load_bundle(place.name, search))
 
 
 @pytest.fixture
@@ -157,8 +161,11 @@ def test_the_reader_learns_what_the_attribute_network_sees(domain, tmp_path):
     assert float(reading_loss(trained, pictures(99))) < 0.7 * before
     figures = evaluate(perfect(domain).eval(), trained, domain, spread, faces=4)
     assert figures.keys() == {"reader_r2_mean"} | {
-        f"{what}_{n}" for what in ("effect", "leakage") for n in ("smile", "yaw")
+        f"{what}_{n}" for what in ("effect", "linear", "leakage") for n in ("smile", "yaw")
     }
+    for name in ("smile", "yaw"):  # the perfect maps do what the directions do
+        assert figures[f"effect_{name}"] == pytest.approx(figures[f"linear_{name}"], abs=1e-6)
+        assert figures[f"effect_{name}"] != 0
 
 
 def test_pictures_are_drawn_once_and_read_back(domain, tmp_path, monkeypatch):
@@ -171,12 +178,12 @@ def test_pictures_are_drawn_once_and_read_back(domain, tmp_path, monkeypatch):
     assert not torch.equal(drawn(7)["codes"], drawn(8)["codes"])
 
 
-def test_calibrated_maps_move_as_far_as_asked_but_none_is_blown_up(domain):
+def test_calibrated_maps_move_as_far_as_the_directions_but_none_is_blown_up(domain):
     maps = perfect(domain)
     codes = torch.zeros(2, domain.bundle.num_ws, P)
     before = maps.offsets(codes[None])
-    calibrate(maps, {"effect_smile": 0.5, "effect_yaw": 0.01})
-    torch.testing.assert_close(maps.offsets(codes[None]), before * torch.tensor([2.0, 4.0])[:, None, None, None])
+    calibrate(maps, {"effect_smile": 0.5, "linear_smile": 0.75, "effect_yaw": 0.01, "linear_yaw": 1.0})
+    torch.testing.assert_close(maps.offsets(codes[None]), before * torch.tensor([1.5, 4.0])[:, None, None, None])
 
 
 def test_maps_that_move_another_attribute_more_are_left_out(domain):
