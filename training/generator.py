@@ -47,7 +47,7 @@ class Schedule:
     """Share of the peak rate left at the end of the cosine."""
     ema: float = 0.995
     adversarial: float = 0.0
-    """Length of the adversary's gradient over that of the picture loss, which below 1 falls all the same; 0 does without."""
+    """Length of the adversary's gradient over that of the picture loss; 0 does without."""
 
 
 SCHEDULES = (
@@ -56,10 +56,10 @@ SCHEDULES = (
     Schedule(name="256", resolution=256, images=75_000, batch=4, final_rate=0.03, ema=0.998),
     Schedule(
         name="finish", resolution=256, images=32_000, batch=4, conv_rate=1e-3, style_rate=1.5e-3, final_rate=0.03,
-        ema=0.998, adversarial=0.5,
+        ema=0.998, adversarial=1.0,
     ),
 )  # fmt: skip
-"""What one core does in three and a half hours, half of it the finish."""
+"""What one core does in three and a half hours, a third of them for the finish."""
 COUNTS = ",".join(str(schedule.images) for schedule in SCHEDULES)
 
 

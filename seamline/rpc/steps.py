@@ -52,6 +52,7 @@ STEPS: Mapping[str, Mapping[str, StepKind]] = {
         "encode": StepKind(counts=Counts.FRAMES, figures=(PSNR,)),
         "search": _optimised("loss"),
         "predict": _PLAIN,
+        "refine": _optimised("loss", PSNR),
         "measure": StepKind(figures=(PSNR,)),
         "pti": _optimised("loss", PSNR),
         "write": _PLAIN,

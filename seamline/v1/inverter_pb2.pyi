@@ -29,8 +29,8 @@ class _InversionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Inver
     INVERSION_METHOD_PTI: _InversionMethod.ValueType  # 1
     """Pivotal tuning of one generator per track (Roich et al. 2021)."""
     INVERSION_METHOD_HYPERSTYLE: _InversionMethod.ValueType  # 2
-    """Weight offsets that the bundle's hypernetwork predicts (HyperStyle, Alaluf et al. 2022): one generator per
-    track, in seconds.
+    """Weight offsets that the bundle's hypernetwork predicts (HyperStyle, Alaluf et al. 2022), where they help, and a
+    short tuning to a few crops from there: one generator per track, in seconds, however long the track.
     """
     INVERSION_METHOD_ENCODER: _InversionMethod.ValueType  # 3
     """The bundle's generator as it is: only the codes are found."""
@@ -43,8 +43,8 @@ INVERSION_METHOD_UNSPECIFIED: InversionMethod.ValueType  # 0
 INVERSION_METHOD_PTI: InversionMethod.ValueType  # 1
 """Pivotal tuning of one generator per track (Roich et al. 2021)."""
 INVERSION_METHOD_HYPERSTYLE: InversionMethod.ValueType  # 2
-"""Weight offsets that the bundle's hypernetwork predicts (HyperStyle, Alaluf et al. 2022): one generator per
-track, in seconds.
+"""Weight offsets that the bundle's hypernetwork predicts (HyperStyle, Alaluf et al. 2022), where they help, and a
+short tuning to a few crops from there: one generator per track, in seconds, however long the track.
 """
 INVERSION_METHOD_ENCODER: InversionMethod.ValueType  # 3
 """The bundle's generator as it is: only the codes are found."""

@@ -133,11 +133,11 @@ async def test_a_call_that_was_given_up_goes_on_when_repeated(
 
 @asynchronous
 @pytest.mark.parametrize("method", [INVERSION_METHOD_HYPERSTYLE, INVERSION_METHOD_ENCODER])
-async def test_inverts_without_tuning(store: Store, bundle: Bundle, method: InversionMethod) -> None:
+async def test_inverts_without_passes_over_all_crops(store: Store, bundle: Bundle, method: InversionMethod) -> None:
     alignment = put_alignment(store, bundle)
     async with serving(store, bundle) as stub:
         *progress, result = await call(stub, request(alignment, method=method))
-        *_, other = await call(stub, request(alignment, method=method, max_passes=2, locality=True))
+        *_, other = await call(stub, request(alignment, method=method, max_passes=2, target_psnr_db=20.0))
     assert isinstance(result, InvertResult)
     assert result.passes == 0
     assert "pti" not in result.timing.step_seconds

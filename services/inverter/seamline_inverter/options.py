@@ -27,7 +27,7 @@ class Method(StrEnum):
     PTI = "pti"
     """Pivotal tuning, one generator per track."""
     HYPERSTYLE = "hyperstyle"
-    """Weights predicted by the bundle's hypernetwork, one generator per track."""
+    """The hypernetwork's weights and a short tuning to a few crops, one generator per track."""
     ENCODER = "encoder"
     """The bundle's generator as it is."""
 
@@ -58,7 +58,7 @@ class InversionConfig:
     method: Method = Method.PTI
     pivots: PivotSource = PivotSource.ENCODER
     tuning: TuningConfig = field(default_factory=TuningConfig)
-    """Counts with PTI; its number format counts always."""
+    """Counts with PTI, and but for passes and batches with HYPERSTYLE; its number format counts always."""
     search: SearchConfig = field(default_factory=SearchConfig)
     """Counts with optimised pivots."""
     algorithm: Algorithm = Algorithm.DEFAULT
@@ -74,6 +74,9 @@ class InversionConfig:
         }
         if self.method is Method.PTI:
             counting["tuning"] = asdict(self.tuning)
+        if self.method is Method.HYPERSTYLE:
+            own = {"max_passes", "target_psnr_db", "batch_size"}  # a few crops are not gone over in passes
+            counting["tuning"] = {name: value for name, value in asdict(self.tuning).items() if name not in own}
         if self.pivots is PivotSource.OPTIMIZED:
             counting["search"] = asdict(self.search)
         if self.algorithm is Algorithm.STIT:

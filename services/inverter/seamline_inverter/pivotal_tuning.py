@@ -132,6 +132,11 @@ class PivotalTuning:
         self._optimizer.step()
         return BatchFigures(frames=frames, l2=l2.detach(), perceptual=perceptual.detach(), total=total.detach())
 
+    def scale_rate(self, share: float) -> None:
+        """Makes Adam's step size a share of the configured one."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = share * self.config.learning_rate
+
     def state(self) -> dict[str, Tensor]:
         """Weights and optimiser state, by name, as `restore` takes them."""
         return tuned_state(self._parameters(), self._optimizer)

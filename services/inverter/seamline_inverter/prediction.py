@@ -1,12 +1,15 @@
-"""One generator for a track without optimising: the hypernetwork's filters (HyperStyle, Alaluf et al. 2022,
-arXiv:2111.15666), and the best layers to RGB for them, in closed form.
+"""One generator for a track from a few of its crops, at a cost that does not grow with the track: the hypernetwork's
+filters (HyperStyle, Alaluf et al. 2022, arXiv:2111.15666), and a short tuning from there.
 
 HyperStyle gives every picture filters of its own. A track has one face, so each pass looks at several of its crops,
 all drawn by the one generator that the passes before have made, and their mean is what changes it next. A face far from
-what the hypernetwork has seen may come out worse for it: then the filters stay as they are.
+what the hypernetwork has seen may come out worse for it: then the filters stay as they are. What is still missing is
+then learned from the same crops.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, count, islice
+from math import cos, pi
 from typing import cast
 
 import torch
@@ -16,11 +19,15 @@ from seamline.bundles import Bundle
 from seamline.errors import Precondition
 from seamline.networks import Generator
 from seamline.networks.hyperstyle import PASSES, HyperStyle, Offsets, accumulate, refined_weights
-from seamline.tuning import Precision, compute
-from seamline_inverter.rgb_fit import fit_rgb
+from seamline.tuning import Precision, batch_order, compute
+from seamline_inverter.pivotal_tuning import BatchFigures, PivotalTuning
 
-CROPS = 8
+CROPS = 16
 """Crops of a track, spread evenly over it, that are looked at."""
+UPDATES, BATCH = 80, 2
+"""Steps of the tuning, and crops in each."""
+RATE = 2.0
+"""Its largest step, of pivotal tuning's."""
 
 
 def hypernetwork_of(bundle: Bundle) -> HyperStyle:
@@ -72,34 +79,57 @@ def predicted_weights(
         return refined_weights(generator, offsets)
 
 
-def fit(
+def predict(
     hypernetwork: HyperStyle,
     generator: Generator,
     images: Tensor,
     codes: Tensor,
     precision: Precision,
     on_pass: Callable[[], None],
-) -> None:
-    """Changes a generator so that it draws pictures better; arguments as for `predicted_weights`."""
-    parameters = dict(generator.synthesis.named_parameters())
-    found: list[tuple[float, dict[str, Tensor]]] = []
-    own = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+) -> bool:
+    """Gives a generator the filters that fit all pictures together, if it draws them better with these.
+
+    Arguments as for `predicted_weights`, but that the generator is changed.
+
+    Returns:
+        Whether it does.
+    """
     predicted = predicted_weights(hypernetwork, generator, images, codes, precision, on_pass)
-    for filters in (own, {**own, **predicted}):
-        _assign(parameters, filters)
-        fit_rgb(generator, images, codes, precision)
-        error = _error(generator, images, codes, precision)
-        found.append((error, {name: parameter.detach().clone() for name, parameter in parameters.items()}))
-    _assign(parameters, min(found, key=lambda one: one[0])[1])
+    before, after = (_error(generator, images, codes, precision, weights) for weights in (None, predicted))
+    if after < before:
+        parameters = dict(generator.synthesis.named_parameters())
+        with torch.no_grad():
+            for name, weight in predicted.items():
+                parameters[name].copy_(weight)
+    return after < before
 
 
-def _assign(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, weight in weights.items():
-            parameters[name].copy_(weight)
+def crop_batches(crops: int, seed: int | None) -> list[Tensor]:
+    """Which of the crops each of the `UPDATES` looks at."""
+    turns = (batch_order(crops, BATCH, seed=seed, turn=turn) for turn in count())
+    return list(islice(chain.from_iterable(turns), UPDATES))
 
 
-def _error(generator: Generator, images: Tensor, codes: Tensor, precision: Precision) -> float:
+def refine(tuning: PivotalTuning, images: Tensor, codes: Tensor, batches: Sequence[Tensor]) -> Iterator[BatchFigures]:
+    """Tunes a generator to a few crops by steps whose size falls to nothing, as no later pass evens them out.
+
+    Args:
+        tuning: of that generator.
+        images: (B, 3, R, R) in [-1, 1].
+        codes: (B, L, w_dim), theirs.
+        batches: of them, see `crop_batches`.
+
+    Yields:
+        The figures of every batch, after its update.
+    """
+    for update, crops in enumerate(batches):
+        tuning.scale_rate(RATE * (1 + cos(pi * update / len(batches))) / 2)
+        yield tuning.update(codes[crops], images[crops], crops)
+
+
+def _error(
+    generator: Generator, images: Tensor, codes: Tensor, precision: Precision, weights: Mapping[str, Tensor] | None
+) -> float:
     with torch.no_grad(), compute(images.device, precision):
-        drawn = generator.synthesis(codes)
+        drawn = generator.synthesis(codes, weights=weights)
     return (drawn - images).square().mean().item()

@@ -25,7 +25,7 @@ from seamline_inverter.crops import TrackCrops
 from seamline_inverter.options import InversionConfig, Method
 from seamline_inverter.pivotal_tuning import PivotalTuning
 from seamline_inverter.pivots import PivotFinder, batches, drawn_psnr
-from seamline_inverter.prediction import CROPS, fit, hypernetwork_of
+from seamline_inverter.prediction import CROPS, RATE, crop_batches, hypernetwork_of, predict, refine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +100,19 @@ class TrackInversion:
         return pivots.to(self._bundle.device), self._writer.part_meta(name)["psnr_db"]
 
     def _predict(self, generator: Generator, pivots: Tensor, pivot_psnr_db: float, crops: TrackCrops) -> TrackFigures:
-        """Fits the generator to a few crops without optimising, and looks how well it draws all of them."""
-        precision = self._config.tuning.precision
-        hypernetwork = hypernetwork_of(self._bundle)
-        with self._job.step("predict", total=PASSES + 1) as step:
-            places, pixels = crops.spread(CROPS)
-            images, codes = to_images(pixels, pivots.device), pivots[places]
-            fit(hypernetwork, generator, images, codes, precision, step.advance)
-            step.advance()
+        """Fits the generator to a few crops, and looks how well it draws all of them."""
+        config = self._config.tuning
+        places, pixels = crops.spread(CROPS)
+        images, codes = to_images(pixels, pivots.device), pivots[places]
+        with self._job.step("predict", total=PASSES) as step:
+            predict(hypernetwork_of(self._bundle), generator, images, codes, config.precision, step.advance)
+        parts = crop_batches(len(images), config.seed)
+        with self._job.step("refine", total=sum(map(len, parts))) as step:
+            tuning = PivotalTuning(generator, self._bundle.module("perceptual"), config)
+            for figures in refine(tuning, images, codes, parts):
+                loss = figures.total.mean().item()
+                check_finite(loss, RATE * config.learning_rate)
+                step.advance(len(figures.frames), psnr_db=figures.psnr_db.mean().item(), loss=loss)
         with self._job.step("measure", total=len(pivots)) as step:
             psnr: list[Tensor] = []
             for images in batches(crops, pivots.device):

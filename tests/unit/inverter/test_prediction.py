@@ -1,18 +1,28 @@
-"""One generator for several pictures without optimising: predicted filters, and layers to RGB in closed form."""
+"""One generator for several pictures: predicted filters, and a short tuning."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from seamline_inverter.prediction import fit, hypernetwork_of, predicted_weights
-from seamline_inverter.rgb_fit import fit_rgb
+from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig
+from seamline_inverter.prediction import (
+    BATCH,
+    RATE,
+    UPDATES,
+    crop_batches,
+    hypernetwork_of,
+    predict,
+    predicted_weights,
+    refine,
+)
 from torch import Tensor
 
 from seamline.bundles import Bundle
 from seamline.errors import Cancelled, Precondition
 from seamline.networks import Generator
-from seamline.networks.hyperstyle import PASSES, HyperStyle, refine
+from seamline.networks.hyperstyle import PASSES, HyperStyle
+from seamline.networks.hyperstyle import refine as refined_filters
 from tests.fakes.bundle import tiny_bundle
 from tests.fakes.lesser_bundle import bundle_without
 
@@ -57,7 +67,7 @@ def test_one_picture_gets_its_own_filters(
     hypernetwork: HyperStyle, generator: Generator, images: Tensor, codes: Tensor
 ) -> None:
     shared = predicted_weights(hypernetwork, generator, images[:1], codes[:1], "float32", ignore)
-    own = refine(hypernetwork, generator, images[:1], codes[:1])
+    own = refined_filters(hypernetwork, generator, images[:1], codes[:1])
     assert shared.keys() == own.keys()
     for name, weight in shared.items():
         torch.testing.assert_close(weight, own[name][0], rtol=1e-4, atol=1e-5)
@@ -96,20 +106,15 @@ def test_tells_of_every_pass_and_stops_when_told(
     assert len(passes) == 2
 
 
-def made_by(hypernetwork: HyperStyle, bundle: Bundle, images: Tensor, codes: Tensor) -> Generator:
-    made = bundle.generator().requires_grad_(False)
-    fit(hypernetwork, made, images, codes, "float32", ignore)
-    return made
-
-
 def test_predicted_filters_are_kept_where_they_draw_better(
     hypernetwork: HyperStyle, bundle: Bundle, generator: Generator, images: Tensor, codes: Tensor
 ) -> None:
+    made = bundle.generator().requires_grad_(False)
     weights = predicted_weights(hypernetwork, generator, images, codes, "float32", ignore)
     with torch.no_grad():
         goal = generator.synthesis(codes, weights=weights)  # what prediction from `images` would draw
     offered = PredictsAlways(weights, dict(generator.synthesis.named_parameters()))
-    made = made_by(offered, bundle, goal, codes)  # pyright: ignore[reportArgumentType]
+    assert predict(offered, made, goal, codes, "float32", ignore)  # pyright: ignore[reportArgumentType]
     for name, weight in weights.items():
         torch.testing.assert_close(made.synthesis.get_parameter(name), weight, rtol=1e-3, atol=1e-4)
 
@@ -121,7 +126,9 @@ def test_predicted_filters_are_dropped_where_they_draw_worse(
         images = generator.synthesis(codes)
     filters = dict(generator.synthesis.named_parameters())
     wrong = {name: filters[name] * 3 + 1 for name in ("b16.conv1.weight", "b32.conv1.weight")}
-    made = made_by(PredictsAlways(wrong, filters), bundle, images, codes)  # pyright: ignore[reportArgumentType]
+    made = bundle.generator().requires_grad_(False)
+    offered = PredictsAlways(wrong, filters)
+    assert not predict(offered, made, images, codes, "float32", ignore)  # pyright: ignore[reportArgumentType]
     for name in wrong:
         assert torch.equal(made.synthesis.get_parameter(name), filters[name])
 
@@ -148,50 +155,25 @@ def error(generator: Generator, images: Tensor, codes: Tensor) -> float:
         return (generator.synthesis(codes) - images).square().mean().item()
 
 
-def changed(bundle: Bundle) -> Generator:
-    """The bundle's generator with other layers to RGB."""
-    generator = bundle.generator().requires_grad_(False)
-    for number, block in enumerate(generator.synthesis.blocks):
-        seed = torch.Generator().manual_seed(number)
-        block.torgb.weight += 0.5 * torch.randn(block.torgb.weight.shape, generator=seed)
-    generator.synthesis.blocks[-1].torgb.bias += 0.2
-    return generator
+def test_every_update_looks_at_few_crops_and_all_crops_are_looked_at() -> None:
+    batches = crop_batches(16, seed=1)
+    assert len(batches) == UPDATES
+    assert {len(batch) for batch in batches} == {BATCH}
+    looked = torch.cat(batches).bincount()
+    assert looked.min() == looked.max() == UPDATES * BATCH // 16
+    assert [len(batch) for batch in crop_batches(1, seed=None)] == [1] * UPDATES
 
 
-def test_finds_the_layers_to_rgb_that_pictures_were_drawn_with(bundle: Bundle, codes: Tensor) -> None:
-    made, goal = bundle.generator(), changed(bundle)
-    with torch.no_grad():
-        images = goal.synthesis(codes)
-    before = error(made, images, codes)
-    fit_rgb(made, images, codes, "float32")
-    assert error(made, images, codes) < 0.1 * before
-
-
-def test_changes_nothing_else(bundle: Bundle, images: Tensor, codes: Tensor) -> None:
+def test_refining_brings_pictures_closer_by_ever_smaller_steps(bundle: Bundle, images: Tensor, codes: Tensor) -> None:
     made = bundle.generator()
-    fit_rgb(made, images, codes, "float32")
-    for name, parameter in bundle.generator().synthesis.named_parameters():
-        if "torgb" not in name or "affine" in name:
-            assert torch.equal(parameter, made.synthesis.get_parameter(name)), name
-
-
-def test_leaves_a_generator_that_is_right_alone(bundle: Bundle, codes: Tensor) -> None:
-    made = bundle.generator()
-    with torch.no_grad():
-        images = made.synthesis(codes)
-    fit_rgb(made, images, codes, "float32")
-    assert error(made, images, codes) < 1e-9
-
-
-def test_what_is_added_stays_where_the_codes_go(bundle: Bundle, codes: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    with torch.no_grad():
-        images = bundle.generator().synthesis(codes) + 0.5 * torch.sin(torch.arange(64) / 9.0)
-    elsewhere, kept = codes + 0.5, []
-    for stillness in (0.0, 3.0):
-        monkeypatch.setattr("seamline_inverter.rgb_fit.STILLNESS", stillness)
-        made, plain = bundle.generator(), bundle.generator()
-        fit_rgb(made, images, codes, "float32")
-        with torch.no_grad():
-            added = [made.synthesis(place) - plain.synthesis(place) for place in (codes, elsewhere)]
-        kept.append((added[1] - added[0]).square().mean().item())
-    assert kept[1] < 0.8 * kept[0]
+    tuning = PivotalTuning(made, bundle.module("perceptual"), TuningConfig(learning_rate=2e-3))
+    before, weight = error(made, images, codes), made.synthesis.get_parameter("b16.conv1.weight")
+    steps, last = [], weight.detach().clone()
+    for figures in refine(tuning, images, codes, crop_batches(len(images), seed=1)):
+        assert len(figures.frames) == BATCH
+        steps.append((weight.detach() - last).abs().max().item())
+        last = weight.detach().clone()
+    assert len(steps) == UPDATES
+    assert steps[0] == pytest.approx(RATE * 2e-3, rel=0.01)  # Adam's first step is its rate
+    assert steps[-1] < 0.05 * steps[0]
+    assert error(made, images, codes) < 0.8 * before
