@@ -55,11 +55,11 @@ SCHEDULES = (
     Schedule(name="128", resolution=128, images=10_400),
     Schedule(name="256", resolution=256, images=75_000, batch=4, final_rate=0.03, ema=0.998),
     Schedule(
-        name="finish", resolution=256, images=32_000, batch=4, conv_rate=1e-3, style_rate=1.5e-3, final_rate=0.03,
+        name="finish", resolution=256, images=24_000, batch=4, conv_rate=1e-3, style_rate=1.5e-3, final_rate=0.03,
         ema=0.998, adversarial=1.0,
     ),
 )  # fmt: skip
-"""What one core does in three and a half hours, a third of them for the finish."""
+"""What one core does in a little over three hours, one of them for the finish."""
 COUNTS = ",".join(str(schedule.images) for schedule in SCHEDULES)
 
 
