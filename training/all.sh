@@ -29,7 +29,7 @@ train() {
 pictures() {
     "$python" -m training.generator --data runs/portraits --out runs/generator --device "$device"
     "$python" -m training.encoder --data runs/portraits --out runs/encoder --device "$device"
-    "$python" -m training.hyperstyle --data runs/portraits --out runs/hyperstyle --device "$device" --images 3000 --batch 8
+    "$python" -m training.hyperstyle --data runs/portraits --out runs/hyperstyle --device "$device" --images 2500 --batch 8
 }
 
 render --out runs/portraits --count 16000 --seed 1 --pose 0.7

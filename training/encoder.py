@@ -147,7 +147,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs/encoder"),
     device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
     code_images: Annotated[int, typer.Option(help="Pictures seen while codes alone are regressed.")] = 40_000,
-    picture_images: Annotated[int, typer.Option(help="Pictures seen with the generator in the loop.")] = 8000,
+    picture_images: Annotated[int, typer.Option(help="Pictures seen with the generator in the loop.")] = 16_000,
     seed: int = 1,
 ) -> None:
     """Run both phases and leave `encoder.pt` (state dict of the averaged weights) in OUT."""

@@ -24,7 +24,7 @@ from training.aligned import reduce, to_tensor
 from training.command import POSE
 from training.data import Portraits
 from training.loop import single_core
-from training.metrics import psnr
+from training.metrics import Floats, detail, psnr
 from training.renderer.dataset import DatasetConfig, write_dataset
 
 SEED = 970_001
@@ -55,13 +55,14 @@ class HeldOut:
 
 
 def generator_figures(bundle: Bundle, held_out: HeldOut, count: int = 96) -> Figures:
-    """PSNR of what the generator draws for known parameters, against the renderer's picture."""
+    """PSNR of what the generator draws for known parameters, and its detail, both against the renderer's picture."""
     generator = cast(Generator, bundle.module("generator"))
 
     def draw(images: Tensor, z: Tensor) -> Tensor:
         return generator.synthesis(generator.mapping(z), "none")
 
-    return {"psnr_db": _psnr(draw, held_out.aligned, bundle.resolution, count)}
+    drawn, true = _side_by_side(draw, held_out.aligned, bundle.resolution, count)
+    return {"psnr_db": float(psnr(drawn, true).mean()), "detail": detail(drawn) / detail(true)}
 
 
 def encoder_figures(bundle: Bundle, held_out: HeldOut, count: int = 96) -> Figures:
@@ -73,17 +74,20 @@ def encoder_figures(bundle: Bundle, held_out: HeldOut, count: int = 96) -> Figur
         small = torch.nn.functional.interpolate(images, size=(side, side), mode="area")
         return generator.synthesis(bundle.infer("e4e", small) + bundle.latent_avg, "none")
 
-    return {"inversion_psnr_db": _psnr(draw, held_out.aligned, bundle.resolution, count)}
+    return {"inversion_psnr_db": float(psnr(*_side_by_side(draw, held_out.aligned, bundle.resolution, count)).mean())}
 
 
 @torch.inference_mode()
-def _psnr(draw: Callable[[Tensor, Tensor], Tensor], portraits: Portraits, size: int, count: int) -> float:
-    scores = []
+def _side_by_side(
+    draw: Callable[[Tensor, Tensor], Tensor], portraits: Portraits, size: int, count: int
+) -> tuple[Floats, Floats]:
+    """What is drawn, and the portraits (count, 3, size, size)."""
+    drawn, true = [], []
     for rows in np.array_split(np.arange(count), count // 8):
         images = to_tensor(np.stack([reduce(image, size) for image in portraits.rows("images", rows)]))
-        drawn = draw(images, torch.from_numpy(portraits.rows("z", rows)))
-        scores.append(psnr(drawn.numpy(), images.numpy()))
-    return float(np.concatenate(scores).mean())
+        drawn.append(draw(images, torch.from_numpy(portraits.rows("z", rows))).numpy())
+        true.append(images.numpy())
+    return np.concatenate(drawn), np.concatenate(true)
 
 
 MEASURES: Mapping[str, Callable[[Bundle, HeldOut], Figures]] = {

@@ -82,3 +82,10 @@ def psnr(found: Floats, true: Floats) -> Floats:
     """Peak signal-to-noise ratio in dB of every picture (N,), for values in [-1, 1]."""
     error = ((found.clip(-1, 1) - true) ** 2).reshape(len(true), -1).mean(1)
     return 10 * np.log10(4 / np.maximum(error, 1e-10))
+
+
+def detail(images: Floats) -> float:
+    """Root mean square of the Laplacian of pictures (N, C, H, W): what is lost where they are soft."""
+    inner = images[..., 1:-1, 1:-1]
+    around = images[..., 1:-1, :-2] + images[..., 1:-1, 2:] + images[..., :-2, 1:-1] + images[..., 2:, 1:-1]
+    return float(np.sqrt(np.square(around - 4 * inner).mean()))

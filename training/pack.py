@@ -25,12 +25,12 @@ INVERT = {
     "max_passes": 30,
     "learning_rate": 1.5e-3,
     "target_psnr_db": 34.0,
-    "batch_size": 4,
+    "batch_size": 2,
     "seed": 1,
     "precision": "bfloat16",
     "pivot_learning_rate": 2e-2,
 }
-"""A small generator is tuned at a far higher rate than FFHQ's, several frames at a time, and its codes spread wider."""
+"""A small generator is tuned at a far higher rate than FFHQ's, and its codes spread wider."""
 STITCH = {
     "max_steps": 40,
     "learning_rate": 3e-3,

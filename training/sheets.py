@@ -21,12 +21,18 @@ from seamline.networks.stylegan2 import Generator
 from training.command import POSE
 from training.directions import WANTED
 from training.renderer.dataset import DatasetConfig, render_sample
-from training.renderer.parameters import INDEX, standardise
+from training.renderer.parameters import INDEX, standardise, unstandardise
 
 SEED = 970_003
 """No training set has it."""
+REST = {
+    "smile": 0.1, "mouth_open": 0.0, "pucker": 0.0, "eyes_open": 0.9, "gaze_x": 0.0, "gaze_y": 0.0, "brow_raise": 0.0,
+    "brow_frown": 0.0, "yaw": 0.0, "pitch": 0.0, "glasses": 0.0, "beard": 0.0, "fringe": 0.15, "age": 0.3,
+    "hair_colour": 0.35,
+}  # fmt: skip
+"""The renderer's parameters of a face that does nothing and hides nothing, so that every edit is easy to see."""
 STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)
-LABEL, CELL = 110, 160
+LABEL, CELL = 110, 176
 """Width of an edit's name, and side of a strip's faces, in pixels."""
 
 
@@ -56,10 +62,13 @@ def inversion_sheet(bundle: Bundle, count: int = 7) -> Image.Image:
 
 
 def calm_face(bundle: Bundle) -> Tensor:
-    """Codes (1, num_ws, w_dim) of the unseen person who is the most ordinary in what the edits move."""
+    """Codes (1, num_ws, w_dim) of the unseen person who is the most ordinary in what the edits move, at rest."""
     _, z = portraits(40)
     moved = z[:, [INDEX[wanted.parameter] for wanted in WANTED]]
-    return cast(Generator, bundle.module("generator")).mapping(z[moved.square().sum(1).argmin()][None])
+    person = unstandardise(z[moved.square().sum(1).argmin()].numpy())
+    for name, value in REST.items():
+        person[INDEX[name]] = value
+    return cast(Generator, bundle.module("generator")).mapping(torch.from_numpy(standardise(person))[None])
 
 
 def strip(bundle: Bundle, name: str, codes: Tensor, size: int = CELL) -> np.ndarray:

@@ -37,6 +37,7 @@ def test_every_network_of_the_bundle_is_measured_and_no_other(tmp_path, held_out
     assert set(figures) == {"attributes", "generator"}
     assert figures["attributes"]["r2_mean"] < 0.5
     assert 0 < figures["generator"]["psnr_db"] < 30
+    assert figures["generator"]["detail"] > 0
     assert "| generator | psnr_db | " in table(figures)
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from training.metrics import (
     confusion,
+    detail,
     explained_variance,
     intersection_over_union,
     landmark_error,
@@ -54,3 +55,10 @@ def test_explained_variance_is_one_for_truth_and_zero_for_the_mean():
 def test_psnr_of_a_tenth_of_the_range():
     true = np.zeros((2, 3, 4, 4))
     assert psnr(true + 0.2, true) == pytest.approx(20)
+
+
+def test_detail_is_what_blur_takes_away():
+    stripes = np.tile((-1.0) ** np.arange(8), (1, 1, 8, 1))
+    assert detail(stripes) == pytest.approx(4)
+    assert detail(np.full((1, 3, 8, 8), 0.7)) == pytest.approx(0, abs=1e-12)
+    assert detail(stripes / 2) == pytest.approx(2)
