@@ -70,6 +70,8 @@ ACCEPTED = 5.0
 """Strengths that a bundle accepts either way: beyond what faces follow an edit still is what was asked for."""
 STRONGEST = 3.0
 """No edit goes further at a strength of 3 than so many standard deviations of its parameter."""
+INSIDE = 0.9
+"""Share of the rendered poses that an edit stays in: who is turned already is drawn worst at their end."""
 LEAST_EFFECT = 0.25
 """Standard deviations of its witness per unit of strength; an edit that shows less is not offered."""
 MOST_LEAKAGE = 0.4
@@ -129,9 +131,9 @@ def regress(generator: Generator, count: int = 4000, seed: int = 5) -> Tensor:
 
 
 def strength_range(parameter: str) -> float:
-    """Strength that carries a parameter from one end of what is rendered to the other."""
+    """Strength that carries a parameter from one end of what is rendered to the other, or nearly, of a pose."""
     rendered = PARAMETERS[INDEX[parameter]]
-    share = POSE if rendered.group == "pose" else 1.0
+    share = INSIDE * POSE if rendered.group == "pose" else 1.0
     return round(min(share * float((rendered.high - rendered.low) / STDS[INDEX[parameter]]), STRONGEST), 1)
 
 

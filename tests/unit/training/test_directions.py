@@ -65,6 +65,7 @@ def test_a_range_carries_from_end_to_end():
     assert strength_range("glasses") == pytest.approx(2.1)
     assert parameter.high - parameter.low == 1
     assert strength_range("skin_tone") == STRONGEST
+    assert strength_range("yaw") == pytest.approx(2.2)  # a pose stops short of it
 
 
 def test_only_other_edits_attributes_that_come_along_are_held_still():
