@@ -24,7 +24,7 @@ from seamline_inverter.pivotal_tuning import BatchFigures, PivotalTuning
 
 CROPS = 16
 """Crops of a track, spread evenly over it, that are looked at."""
-UPDATES, BATCH = 80, 2
+UPDATES, BATCH = 96, 2
 """Steps of the tuning, and crops in each."""
 RATE = 2.0
 """Its largest step, of pivotal tuning's."""
