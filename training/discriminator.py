@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seamline.networks.stylegan2 import GeneratorConfig
 
 R1_WEIGHT = 1e-5
-"""Gamma of the gradient penalty (Mescheder et al. 2018)."""
+"""Gamma of the gradient penalty (Mescheder et al. 2018), taken of the sum of all patches' logits."""
 R1_EVERY = 16
 """Steps between two penalties, which weigh as much more (lazy regularisation, Karras et al. 2020)."""
 FEATURE_WEIGHT = 10.0

@@ -29,11 +29,12 @@ def artifacts_prefix(video: str) -> str:
     return f"artifacts/{video if video == SHARED else check_digest(video)}/"
 
 
-def check_digest(sha256: str, field: str = "sha256") -> str:
-    """Returns an object's digest if it is one. Raises InvalidInput, which names the field, otherwise."""
+def check_digest(sha256: str, field: str = "sha256", **context: object) -> str:
+    """Returns an object's digest if it is one. Raises InvalidInput, with the field and the context, otherwise."""
     if not _SHA256.fullmatch(sha256):
         raise InvalidInput(
             f"{field} must be the SHA-256 of the object's bytes as 64 lower-case hex digits, not {sha256[:80]!r}",
             field=field,
+            **context,
         )
     return sha256

@@ -56,7 +56,7 @@ def fetch_object(store: Store, ref: ArtifactRef, path: Path) -> None:
 def _key(store: Store, ref: ArtifactRef) -> str:
     if not ref.uri:
         raise InvalidInput("the reference has no uri", field="uri")
-    check_digest(ref.sha256)
+    check_digest(ref.sha256, uri=ref.uri)
     return store.key(ref.uri)
 
 

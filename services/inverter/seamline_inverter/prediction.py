@@ -110,7 +110,9 @@ def crop_batches(crops: int, seed: int | None) -> list[Tensor]:
     return list(islice(chain.from_iterable(turns), UPDATES))
 
 
-def refine(tuning: PivotalTuning, images: Tensor, codes: Tensor, batches: Sequence[Tensor]) -> Iterator[BatchFigures]:
+def tune_to_crops(
+    tuning: PivotalTuning, images: Tensor, codes: Tensor, batches: Sequence[Tensor]
+) -> Iterator[BatchFigures]:
     """Tunes a generator to a few crops by steps whose size falls to nothing, as no later pass evens them out.
 
     Args:

@@ -25,7 +25,7 @@ from seamline_inverter.crops import TrackCrops
 from seamline_inverter.options import InversionConfig, Method
 from seamline_inverter.pivotal_tuning import PivotalTuning
 from seamline_inverter.pivots import PivotFinder, batches, drawn_psnr
-from seamline_inverter.prediction import CROPS, RATE, crop_batches, hypernetwork_of, predict, refine
+from seamline_inverter.prediction import CROPS, RATE, crop_batches, hypernetwork_of, predict, tune_to_crops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class TrackInversion:
         parts = crop_batches(len(images), config.seed)
         with self._job.step("refine", total=sum(map(len, parts))) as step:
             tuning = PivotalTuning(generator, self._bundle.module("perceptual"), config)
-            for figures in refine(tuning, images, codes, parts):
+            for figures in tune_to_crops(tuning, images, codes, parts):
                 loss = figures.total.mean().item()
                 check_finite(loss, RATE * config.learning_rate)
                 step.advance(len(figures.frames), psnr_db=figures.psnr_db.mean().item(), loss=loss)

@@ -14,15 +14,14 @@ from seamline_inverter.prediction import (
     hypernetwork_of,
     predict,
     predicted_weights,
-    refine,
+    tune_to_crops,
 )
 from torch import Tensor
 
 from seamline.bundles import Bundle
 from seamline.errors import Cancelled, Precondition
 from seamline.networks import Generator
-from seamline.networks.hyperstyle import PASSES, HyperStyle
-from seamline.networks.hyperstyle import refine as refined_filters
+from seamline.networks.hyperstyle import PASSES, HyperStyle, refine
 from tests.fakes.bundle import tiny_bundle
 from tests.fakes.lesser_bundle import bundle_without
 
@@ -67,7 +66,7 @@ def test_one_picture_gets_its_own_filters(
     hypernetwork: HyperStyle, generator: Generator, images: Tensor, codes: Tensor
 ) -> None:
     shared = predicted_weights(hypernetwork, generator, images[:1], codes[:1], "float32", ignore)
-    own = refined_filters(hypernetwork, generator, images[:1], codes[:1])
+    own = refine(hypernetwork, generator, images[:1], codes[:1])
     assert shared.keys() == own.keys()
     for name, weight in shared.items():
         torch.testing.assert_close(weight, own[name][0], rtol=1e-4, atol=1e-5)
@@ -164,12 +163,14 @@ def test_every_update_looks_at_few_crops_and_all_crops_are_looked_at() -> None:
     assert [len(batch) for batch in crop_batches(1, seed=None)] == [1] * UPDATES
 
 
-def test_refining_brings_pictures_closer_by_ever_smaller_steps(bundle: Bundle, images: Tensor, codes: Tensor) -> None:
+def test_tuning_to_crops_brings_them_closer_by_ever_smaller_steps(
+    bundle: Bundle, images: Tensor, codes: Tensor
+) -> None:
     made = bundle.generator()
     tuning = PivotalTuning(made, bundle.module("perceptual"), TuningConfig(learning_rate=2e-3))
     before, weight = error(made, images, codes), made.synthesis.get_parameter("b16.conv1.weight")
     steps, last = [], weight.detach().clone()
-    for figures in refine(tuning, images, codes, crop_batches(len(images), seed=1)):
+    for figures in tune_to_crops(tuning, images, codes, crop_batches(len(images), seed=1)):
         assert len(figures.frames) == BATCH
         steps.append((weight.detach() - last).abs().max().item())
         last = weight.detach().clone()

@@ -66,3 +66,5 @@ def test_an_incomplete_reference_names_its_field(store: Store, ref: ArtifactRef,
     with pytest.raises(InvalidInput) as caught:
         read_object(store, ref)
     assert caught.value.field == field
+    if field == "sha256":
+        assert caught.value.metadata["uri"] == ref.uri
