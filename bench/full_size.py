@@ -33,12 +33,13 @@ from seamline_stitcher.stitching import stitch_range
 from seamline_stitcher.stitching_tuning import StitchingConfig
 from torch import nn
 
+from seamline.algorithm import Algorithm
 from seamline.bundles import Bundle, EditSpec, NetworkSource, load_bundle, put_directions, write_bundle
 from seamline.editing.edit import planned
 from seamline.job import Job
 from seamline.networks.registry import build
 from seamline.storage import Store, open_store, put_object
-from seamline.tuning import Algorithm, settings
+from seamline.tuning import settings
 from seamline.v1.inverter_pb2 import InvertOptions
 from seamline.v1.media_pb2 import ArtifactRef, Edit
 from seamline.v1.stitcher_pb2 import StitchOptions

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from enum import StrEnum
 from math import isfinite
 from typing import Any, Literal, TypeVar
 
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 
 from seamline.bundles.frozen import has_fast_bfloat16
 from seamline.errors import InvalidInput
-from seamline.v1 import media_pb2
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -28,39 +26,6 @@ STITCH_RANGES: Ranges = {"max_steps": (1, 100_000), "learning_rate": (1e-8, 0.1)
 
 C = TypeVar("C")
 N = TypeVar("N", bound=nn.Module)
-
-
-class Algorithm(StrEnum):
-    """Whose way of tuning is taken where a request sets nothing itself."""
-
-    DEFAULT = "default"
-    """The bundle's own settings."""
-    STIT = "stit"
-    """Those of Stitch it in Time, which are the defaults of the classes of settings."""
-
-    def to_proto(self) -> media_pb2.Algorithm.ValueType:
-        """As requests have it."""
-        return media_pb2.Algorithm.Value(f"ALGORITHM_{self.name}")
-
-    @classmethod
-    def of(cls, number: int, field: str = "options.algorithm") -> "Algorithm":
-        """What a request asks for.
-
-        Raises:
-            InvalidInput: the number is unknown; `field` says where it stands.
-        """
-        known: dict[int, Algorithm] = {media_pb2.ALGORITHM_UNSPECIFIED: cls.DEFAULT}
-        known |= {each.to_proto(): each for each in cls}
-        if number not in known:
-            raise InvalidInput(
-                f"{field} is {number}, which this version does not know: use one of {', '.join(map(str, known))}",
-                field=field,
-            )
-        return known[number]
-
-    def table(self, bundles: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The settings that stand in for what a request leaves open, beside a class's own: a bundle's, or none."""
-        return {} if self is Algorithm.STIT else bundles
 
 
 def settings(kind: type[C], defaults: Mapping[str, Any], options: Message) -> C:

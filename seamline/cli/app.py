@@ -14,37 +14,31 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seamline.bundles import load_bundle
+from seamline.algorithm import Algorithm
 from seamline.cli import options
-from seamline.cli.ablations import benchmark_app
 from seamline.cli.arguments import (
     AskedEdits,
-    bundles_directory,
     cache_directory,
     check_directory,
     check_files,
     parse_edits,
     parse_style,
 )
-from seamline.cli.bundles import bundles_app
 from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, blending
-from seamline.cli.directions import directions_app
 from seamline.cli.doctor import doctor
 from seamline.cli.edit import EditJob, edit_call, edit_file
-from seamline.cli.edits_page import write_edits_page
 from seamline.cli.erase import erase_video
 from seamline.cli.gc import collect
+from seamline.cli.groups import Groups
 from seamline.cli.inverted import read_inverted
 from seamline.cli.options import console
 from seamline.cli.preview import PreviewJob, preview_call, preview_file
 from seamline.cli.progress import StageBars
 from seamline.cli.remote import check_remote, is_remote, no_output, run_remote
 from seamline.cli.session import check_here, find_abilities, local_deployment, opened
-from seamline.cli.styleclip import styleclip_app
 from seamline.cli.summary import figures_table
 from seamline.cli.sweep import sweep_files, sweep_jobs
 from seamline.cli.token import make_token
-from seamline.cli.triton import triton_app
 from seamline.deployment import Deployment
 from seamline.errors import (
     DigestMismatch,
@@ -55,7 +49,6 @@ from seamline.errors import (
     SeamlineError,
     Unauthenticated,
 )
-from seamline.tuning import Algorithm
 from seamline.v1.editor_pb2 import ListEditsResponse
 from seamline.v1.media_pb2 import EditMethod
 
@@ -63,17 +56,13 @@ BAD_INPUT = (InvalidInput, NotFound, Precondition, DigestMismatch, Unauthenticat
 """What another call would not mend: exit status 2."""
 
 app = typer.Typer(
+    cls=Groups,
     help="Edit faces in videos: smile, age, glasses and what else the bundle can do.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(benchmark_app, name="benchmark")
-app.add_typer(bundles_app, name="bundles")
-app.add_typer(directions_app, name="directions")
-app.add_typer(styleclip_app, name="styleclip")
-app.add_typer(triton_app, name="triton")
 app.command()(doctor)
 app.command(name="token")(make_token)
 app.command(name="erase")(erase_video)
@@ -222,7 +211,9 @@ def list_edits(
 ) -> None:
     """List what a bundle can do."""
     if html:
-        write_edits_page(html, load_bundle(bundle, bundles_directory()))
+        from seamline.cli import here
+
+        here.draw_edits(html, bundle)
         _tell([html])
         return
     listed = find_abilities(editor, bundle)

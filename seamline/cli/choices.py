@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from seamline.algorithm import Algorithm
 from seamline.errors import InvalidInput
-from seamline.tuning import Algorithm
 from seamline.v1.aligner_pb2 import AlignOptions, LandmarkBackend
 from seamline.v1.editor_pb2 import InvertedVideo
 from seamline.v1.inverter_pb2 import InversionMethod, InvertOptions, PivotMethod

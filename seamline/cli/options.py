@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from seamline.algorithm import Algorithm
 from seamline.cli.choices import Blending, Inversion, Landmarks, Pivots, Preset
-from seamline.tuning import Algorithm
 
 console = Console(stderr=True)
 

@@ -1,4 +1,7 @@
-"""An editor to talk to: one that runs elsewhere, or one started here with all its stages."""
+"""An editor to talk to: one that runs elsewhere, or one started here with all its stages.
+
+Who talks to one elsewhere needs no networks, and does not wait for torch: what does is in `here`, imported when called.
+"""
 
 import asyncio
 import shutil
@@ -11,19 +14,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from seamline.bundles import load_bundle
-from seamline.cli.arguments import NamedEdits, bundles_directory, cache_directory
+from seamline.cli.arguments import NamedEdits, cache_directory
 from seamline.cli.choices import Choices
 from seamline.client import Client
-from seamline.client.abilities import abilities, check_inversion
 from seamline.deployment import Deployment
-from seamline.editing.edit import planned
-from seamline.editing.style import planned_style
 from seamline.errors import InvalidInput
 from seamline.rpc.tls import CA, CERTIFICATE, CLIENT_CA, KEY, Tls
 from seamline.storage import Store, open_store
 from seamline.v1.editor_pb2 import ListEditsResponse
-from seamline.video import probe
 
 ELSEWHERE = (CERTIFICATE, KEY, CA, CLIENT_CA, "SEAMLINE_TLS_CLIENT_NAMES", "SEAMLINE_CLIENTS")
 """Settings that say how an editor is reached, or who reaches it."""
@@ -50,15 +48,10 @@ def check_here(editor: str, source: Path, variants: Sequence[NamedEdits], choice
         InvalidInput, UnknownEdit, NotFound, Precondition: as the editor would.
         UnreadableVideo: the source is not a video.
     """
-    if editor:
-        return
-    bundle = load_bundle(choices.bundle, bundles_directory())
-    for variant in variants:
-        planned(variant.edits, bundle)
-        if variant.style:
-            planned_style(variant.style, bundle)
-    check_inversion(choices.invert_options(), bundle)
-    probe(source)
+    if not editor:
+        from seamline.cli import here
+
+        here.check(source, variants, choices)
 
 
 def find_abilities(editor: str, bundle: str) -> ListEditsResponse:
@@ -68,7 +61,11 @@ def find_abilities(editor: str, bundle: str) -> ListEditsResponse:
         NotFound: no such bundle.
         ServiceUnavailable: the editor does not answer.
     """
-    return asyncio.run(_listed(editor, bundle)) if editor else abilities(load_bundle(bundle, bundles_directory()))
+    if editor:
+        return asyncio.run(_listed(editor, bundle))
+    from seamline.cli import here
+
+    return here.find_abilities(bundle)
 
 
 async def _listed(editor: str, bundle: str) -> ListEditsResponse:

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from seamline.algorithm import Algorithm
 from seamline.bundles import Bundle
 from seamline.editing import latent_transformer
 from seamline.editing.keyframes import strength_at
 from seamline.errors import InvalidInput, UnknownEdit
 from seamline.networks import Generator
-from seamline.tuning import Algorithm
 from seamline.v1 import media_pb2
 
 MAX_EDITS = 32

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from seamline.algorithm import Algorithm
 from seamline.bundles.frozen import has_fast_bfloat16
 from seamline.errors import InvalidInput
 from seamline.networks import Generator, GeneratorConfig
 from seamline.tuning import (
-    Algorithm,
     batch_order,
     check_finite,
     compute,

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from seamline.algorithm import Algorithm
 from seamline.bundles import Bundle
 from seamline.client.abilities import check_inversion
 from seamline.editing.edit import planned
 from seamline.editing.style import planned_style
 from seamline.errors import InvalidInput
-from seamline.tuning import INVERT_RANGES, PASS_FACTORS, STITCH_RANGES, Algorithm, check_ranges
+from seamline.tuning import INVERT_RANGES, PASS_FACTORS, STITCH_RANGES, check_ranges
 from seamline.v1.editor_pb2 import EditVideoRequest, PreviewVideoRequest
 from seamline.v1.inverter_pb2 import InversionMethod, PivotMethod
 from seamline.v1.stitcher_pb2 import Blend

@@ -6,8 +6,9 @@ from enum import StrEnum
 from math import ceil
 from typing import Any, TypeVar
 
+from seamline.algorithm import Algorithm
 from seamline.errors import InvalidInput
-from seamline.tuning import PASS_FACTORS, Algorithm, check_ranges, settings
+from seamline.tuning import PASS_FACTORS, check_ranges, settings
 from seamline.v1.inverter_pb2 import (
     INVERSION_METHOD_ENCODER,
     INVERSION_METHOD_HYPERSTYLE,

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seamline.algorithm import Algorithm
 from seamline.bundles import Bundle
 from seamline.job import Job, Step
 from seamline.networks import Generator
-from seamline.tuning import Algorithm, compute, to_images
+from seamline.tuning import compute, to_images
 from seamline_inverter.checkpoint import Checkpoint
 from seamline_inverter.code_search import search
 from seamline_inverter.crops import TrackCrops

@@ -86,13 +86,10 @@ def predict(
     codes: Tensor,
     precision: Precision,
     on_pass: Callable[[], None],
-) -> bool:
+) -> None:
     """Gives a generator the filters that fit all pictures together, if it draws them better with these.
 
     Arguments as for `predicted_weights`, but that the generator is changed.
-
-    Returns:
-        Whether it does.
     """
     predicted = predicted_weights(hypernetwork, generator, images, codes, precision, on_pass)
     before, after = (_error(generator, images, codes, precision, weights) for weights in (None, predicted))
@@ -101,7 +98,6 @@ def predict(
         with torch.no_grad():
             for name, weight in predicted.items():
                 parameters[name].copy_(weight)
-    return after < before
 
 
 def crop_batches(crops: int, seed: int | None) -> list[Tensor]:

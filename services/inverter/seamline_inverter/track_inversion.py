@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from seamline.algorithm import Algorithm
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
 from seamline.inversion import encode_generator, encode_pivots, generator_part, pivots_part
@@ -18,7 +19,7 @@ from seamline.networks import Generator
 from seamline.networks.hyperstyle import PASSES
 from seamline.storage.artifact import ArtifactWriter, Recipe
 from seamline.storage.store import Store
-from seamline.tuning import Algorithm, check_finite, to_images, with_fast_layout
+from seamline.tuning import check_finite, to_images, with_fast_layout
 from seamline_inverter.checkpoint import Checkpoint
 from seamline_inverter.course import Course
 from seamline_inverter.crops import TrackCrops

@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from seamline.algorithm import Algorithm
 from seamline.alignment import Alignment, Range
 from seamline.bundles import Bundle
 from seamline.editing.edit import PlannedEdit
 from seamline.errors import InvalidInput, Precondition
 from seamline.inversion import Inversion
 from seamline.storage.store import Store
-from seamline.tuning import Algorithm
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.blending import Blend
 from seamline_stitcher.masks import MaskConfig

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seamline.algorithm import Algorithm
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
 from seamline.contact_sheet import contact_sheet
@@ -19,7 +20,7 @@ from seamline.networks import Generator
 from seamline.storage.artifact import Artifact, ArtifactWriter, Recipe
 from seamline.storage.framepack import Frames
 from seamline.storage.store import Store
-from seamline.tuning import Algorithm, compute, to_pixels, with_fast_layout
+from seamline.tuning import compute, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.plan import opened
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 
+from seamline.algorithm import Algorithm
 from seamline.bundles import Bundle
 from seamline.editing.edit import planned
 from seamline.errors import InvalidInput, SeamlineError
@@ -12,7 +13,7 @@ from seamline.job import Job
 from seamline.rpc.bundles import Bundles
 from seamline.rpc.stage import StageExecutor, run_stage
 from seamline.storage import Store
-from seamline.tuning import Algorithm, settings
+from seamline.tuning import settings
 from seamline.v1 import stitcher_pb2
 from seamline.v1.media_pb2 import Progress, Timing
 from seamline.v1.stitcher_pb2 import (

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seamline.algorithm import Algorithm
 from seamline.alignment import Alignment, Range, TrackGeometry
 from seamline.bundles import Bundle
 from seamline.editing.edit import EditedCodes, apply
@@ -17,7 +18,7 @@ from seamline.networks import Generator
 from seamline.storage.artifact import ArtifactWriter, Recipe
 from seamline.storage.framepack import Frames, encode_frames
 from seamline.storage.store import Store
-from seamline.tuning import Algorithm, check_finite, compute, to_images, to_pixels, with_fast_layout
+from seamline.tuning import check_finite, compute, to_images, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.blending import Blend, outline, poisson
 from seamline_stitcher.masks import Masks, feathered, parse, scaled

@@ -1,9 +1,9 @@
 
 import pytest
 
+from seamline.algorithm import Algorithm
 from seamline.cli.choices import Blending, Choices, Inversion, Landmarks, Pivots, Preset, blending
 from seamline.errors import InvalidInput
-from seamline.tuning import Algorithm
 from seamline.v1 import aligner_pb2, inverter_pb2, media_pb2, stitcher_pb2
 
 

@@ -17,6 +17,7 @@ from seamline_inverter.options import InversionConfig, Method, PivotSource
 from seamline_inverter.pivotal_tuning import PivotalTuning, TuningConfig, psnr_db
 from seamline_inverter.pivots import encode
 
+from seamline.algorithm import Algorithm
 from seamline.alignment import Alignment, Range
 from seamline.bundles import Bundle
 from seamline.errors import Cancelled, InvalidInput, Precondition
@@ -25,7 +26,7 @@ from seamline.job import Job
 from seamline.networks.hyperstyle import PASSES
 from seamline.storage import Store, open_store
 from seamline.storage.framepack import Frames
-from seamline.tuning import Algorithm, batch_order, to_images
+from seamline.tuning import batch_order, to_images
 from seamline.v1.media_pb2 import ArtifactRef, Progress
 from tests.fakes.alignment import put_alignment
 from tests.fakes.bundle import tiny_bundle

@@ -8,8 +8,8 @@ from seamline_inverter.locality import LocalityConfig
 from seamline_inverter.options import InversionConfig, Method, PivotSource, inversion_config
 from seamline_inverter.pivotal_tuning import TuningConfig
 
+from seamline.algorithm import Algorithm
 from seamline.errors import InvalidInput
-from seamline.tuning import Algorithm
 from seamline.v1.inverter_pb2 import (
     INVERSION_METHOD_ENCODER,
     INVERSION_METHOD_HYPERSTYLE,

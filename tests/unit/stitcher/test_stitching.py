@@ -17,6 +17,7 @@ from seamline_stitcher.plan import Plan
 from seamline_stitcher.stitching import Stitched, stitch_range
 from seamline_stitcher.stitching_tuning import StitchingConfig
 
+from seamline.algorithm import Algorithm
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
 from seamline.editing.edit import PlannedEdit
@@ -26,7 +27,7 @@ from seamline.geometry import paste, paste_sampled
 from seamline.inversion import Inversion
 from seamline.job import Job
 from seamline.storage import Artifact, Store, decode_frames, open_store
-from seamline.tuning import Algorithm, to_pixels
+from seamline.tuning import to_pixels
 from seamline.v1.media_pb2 import ArtifactRef
 from tests.fakes.alignment import HEIGHT, RANGES, WIDTH, put_alignment, quad
 from tests.fakes.bundle import tiny_bundle
