@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes every weight file of bundles/avatar-256, with fixed seeds and numbers of steps: seven hours on one core. DEVICE=cuda
+# Makes every weight file of bundles/avatar-256, with fixed seeds and numbers of steps: ten hours on one core. DEVICE=cuda
 # trains on a GPU, side by side. What is done is not done again, and a run that was broken off goes on.
 set -eu
 cd "$(dirname "$0")/.."

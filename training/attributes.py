@@ -38,11 +38,11 @@ def evaluate(network: nn.Module, portraits: Portraits, count: int = 1000) -> dic
 
 def main() -> None:
     """Train and report; see `--help`."""
-    asked = options("attributes", __doc__, LoopConfig(steps=2200, learning_rate=2e-3))
+    asked = options("attributes", __doc__, LoopConfig(steps=6000, learning_rate=2.5e-3))
     training, held_out = Portraits.split(asked.data)
     network = AttributeNetwork(AttributesConfig(**CONFIG))
     batches = AlignedBatches(
-        portraits=training, size=CONFIG["input_size"], batch_size=24, seed=asked.loop.seed
+        portraits=training, size=CONFIG["input_size"], batch_size=32, seed=asked.loop.seed
     )
     trained = train(network, loss, batches, asked.out, asked.loop)
     finish(asked, trained, CONFIG, evaluate(trained, held_out))

@@ -53,6 +53,8 @@ HOTTEST = float(np.log(100))
 """Bound of the learned temperature's logarithm, as in CLIP."""
 PAIRS = {
     "glasses": ("a face with glasses", "a face without glasses", "glasses", "no glasses"),
+    "hat": ("a face with a hat", "a face without a hat", "hat", "no hat"),
+    "earrings": ("a face with earrings", "a face without earrings", "earrings", "no earrings"),
     "smile": ("a smiling face", "a sad face", "smiling", "sad"),
     "age": ("an old face", "a young face", "old", "young"),
     "gender": ("a man", "a woman", "man", "woman"),
@@ -240,7 +242,7 @@ def fit(clip: Clip, pictures: Tensor, batches: Callable[[int], Batch], out: Path
 
 def main() -> None:
     """Train and report; see `--help`."""
-    defaults = LoopConfig(steps=2400, learning_rate=1.5e-3, weight_decay=0.1, ema=0.995, warmup=0.05)
+    defaults = LoopConfig(steps=7700, learning_rate=1.5e-3, weight_decay=0.1, ema=0.995, warmup=0.05)
     asked = options("clip", __doc__ or "", defaults)
     training, held_out = Portraits.split(asked.data)
     tokenizer = tokenizer_json()

@@ -4,7 +4,7 @@ Two procedures compete for every edit. Least squares regresses codes on all para
 the direction of one holds the others still. InterFaceGAN (`seamline.editing.fit`) knows no parameters, only labels:
 what the bundle's networks read off random faces. Both are measured on other random faces, which set the unit: a
 strength of 3 goes as far as nearly all faces follow and stay themselves. The one that carries further and takes less
-along goes into the bundle.
+along, without losing faces that followed, goes into the bundle.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from seamline.bundles import INSTALLED, Bundle, EditSpec, load_bundle, put_directions
 from seamline.editing.fit import Faces, draw, fit, random_codes
-from seamline.editing.measure import FINE, EditFigures, figures, longest_unit, look, recognised_unit
+from seamline.editing.measure import HALVES, EditFigures, figures, interleaved, longest_unit, look, recognised_unit
 from seamline.editing.measure import standardised as in_deviations
 from seamline.editing.reading import Reader
 from seamline.errors import InvalidInput
@@ -53,6 +53,8 @@ WANTED = (
     _parameter("age", "Look older, or younger"),
     _parameter("gender", "Look more masculine, or more feminine"),
     _parameter("glasses", "Put glasses on, or take them off"),
+    _parameter("hat", "Put a hat on, or take it off"),
+    _parameter("earrings", "Put earrings on, or take them off"),
     _parameter("beard", "Grow a beard, or shave it"),
     _parameter("hair_length", "Longer, or shorter hair"),
     _parameter("hair_colour", "Lighter, or darker hair"),
@@ -80,8 +82,8 @@ LEAST_REACH = 1.5
 """A strength of 3 goes as far even where fewer faces follow, as those near an end cannot."""
 FOLLOWING = 0.97
 """Share of the faces that should follow an edit to its end, so that of other faces 95 % do."""
-RECOGNISED = 0.62
-"""Least identity that a strength of 2 may leave: 0.7 of what two pictures of one person share."""
+RECOGNISED = 0.64
+"""Least identity that a strength of 2 may leave, so that other faces keep 0.7 of what pictures of one person share."""
 FACES = 60
 """Faces that edits are measured on."""
 ENTANGLED = 0.1
@@ -115,7 +117,8 @@ class Candidate:
         """Whether it is worth taking instead."""
         if self.carries != other.carries:
             return self.carries > other.carries
-        return self.figures.leakage < other.figures.leakage - BETTER
+        follows = self.figures.monotone >= min(other.figures.monotone, FOLLOWING)
+        return follows and self.figures.leakage < other.figures.leakage - BETTER
 
 
 @torch.no_grad()
@@ -178,7 +181,12 @@ class Search:
         def move(codes: Tensor, strength: float) -> Tensor:
             return codes + strength * direction * farthest / STRONGEST
 
-        curves = look(self.reader, self.codes, move, self.seen, FINE)
+        coarse = look(self.reader, self.codes, move, self.seen)
+        found = figures(self.reader, coarse, wanted.witness)
+        if found.monotone >= FOLLOWING and found.identity >= RECOGNISED:  # nothing to shorten
+            whole = direction * farthest / STRONGEST
+            return Candidate(procedure=procedure, direction=whole, reach=farthest, figures=found)
+        curves = interleaved(coarse, look(self.reader, self.codes, move, strengths=HALVES))
         follow = farthest * longest_unit(in_deviations(self.reader, curves.values)[..., column], FOLLOWING)
         reach = min(max(follow, LEAST_REACH), farthest * recognised_unit(curves.identity, RECOGNISED))
         unit = direction * reach / STRONGEST

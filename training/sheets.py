@@ -27,8 +27,8 @@ SEED = 970_003
 """No training set has it."""
 REST = {
     "smile": 0.1, "mouth_open": 0.0, "pucker": 0.0, "eyes_open": 0.9, "gaze_x": 0.0, "gaze_y": 0.0, "brow_raise": 0.0,
-    "brow_frown": 0.0, "yaw": 0.0, "pitch": 0.0, "glasses": 0.0, "beard": 0.0, "fringe": 0.15, "age": 0.3,
-    "hair_colour": 0.35,
+    "brow_frown": 0.0, "yaw": 0.0, "pitch": 0.0, "glasses": 0.0, "hat": 0.0, "earrings": 0.0, "beard": 0.0,
+    "fringe": 0.15, "age": 0.3, "hair_colour": 0.35,
 }  # fmt: skip
 """The renderer's parameters of a face that does nothing and hides nothing, so that every edit is easy to see."""
 STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)

@@ -60,6 +60,7 @@ CASES = (
     Case(neutral="person", target="man", attribute="gender"),
     Case(target="face with dark skin", attribute="skin_tone", sign=-1),
     Case(target="angry face", attribute="brow_frown"),
+    Case(target="face with a hat", attribute="hat"),
 )
 
 

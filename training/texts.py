@@ -65,6 +65,15 @@ FACTS: Final[Mapping[str, Fact]] = {
         "glasses", 0.5, "{} with glasses", "{} wearing glasses", "{} with eyeglasses", "{} with spectacles"
     ),
     "no glasses": _below("glasses", 0.1, "{} without glasses", "{} with no glasses", "{} not wearing glasses"),
+    "hat": _above(
+        "hat", 0.5, "{} with a hat", "{} wearing a hat", "{} in a hat", "{} with a cap", "{} with a knitted cap",
+        "{} with a beanie",
+    ),
+    "no hat": _below("hat", 0.05, "{} without a hat", "{} with no hat", "bareheaded {}", "{} not wearing a hat"),
+    "earrings": _above(
+        "earrings", 0.4, "{} with earrings", "{} wearing earrings", "{} with golden earrings", "{} with hoop earrings"
+    ),
+    "no earrings": _below("earrings", 0.05, "{} without earrings", "{} with no earrings", "{} not wearing earrings"),
     "beard": _above("beard", 0.5, "{} with a beard", "bearded {}", "{} with a full beard", "{} with facial hair"),
     "stubble": Fact(lambda p: (p["beard"] > 0.2) & (p["beard"] <= 0.6), ("{} with stubble", "unshaven {}")),
     "no beard": _below("beard", 0.05, "{} without a beard", "beardless {}", "{} with no beard", "clean-shaven {}"),

@@ -11,8 +11,9 @@ from seamline.editing.reading import Reader, Seen
 
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Strengths at which an edit is looked at."""
-FINE = tuple(step / 2 for step in range(-6, 7))
-"""Strengths at which a direction is looked at whose unit is yet to be chosen."""
+HALVES = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)
+"""Strengths in between, at which a direction is looked at whose unit is yet to be chosen."""
+FINE = tuple(sorted(STEPS + HALVES))
 SET_BACK = 0.1
 """A step may take back so much of an attribute, in standard deviations: at the end of what a generator can draw, the
 reading stands still and trembles."""
@@ -55,6 +56,13 @@ def look(
     return Stimulus(
         values=torch.stack([one.values for one in seen]), identity=torch.stack([one.identity for one in seen])
     )
+
+
+def interleaved(steps: Stimulus, halves: Stimulus) -> Stimulus:
+    """What was seen at the strengths `STEPS` and at those in between, in the order of `FINE`."""
+    order = [(*STEPS, *HALVES).index(strength) for strength in FINE]
+    values, identity = ((steps.values, halves.values), (steps.identity, halves.identity))
+    return Stimulus(values=torch.cat(values)[order], identity=torch.cat(identity)[order])
 
 
 def longest_unit(own: Tensor, share: float) -> float:

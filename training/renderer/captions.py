@@ -44,6 +44,8 @@ def _features(p: dict[str, float]) -> list[str]:
     shut = p["eyes_open"] < 0.15
     facts = [
         (p["glasses"] > 0.5, "glasses"),
+        (p["hat"] > 0.5, "a knitted cap"),
+        (p["earrings"] > 0.4, "earrings"),
         (p["beard"] > 0.6, "a full beard"),
         (0.25 < p["beard"] <= 0.6, "stubble"),
         (p["mouth_open"] > 0.55, "an open mouth"),

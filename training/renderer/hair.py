@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from training.renderer.compiled import fast
 from training.renderer.contours import smooth
-from training.renderer.hairline import hair_end
+from training.renderer.hairline import hair_end, hat_brim
 from training.renderer.head import TOP, base
 from training.renderer.shape import Shape
 
@@ -63,6 +63,8 @@ def _strand(s: Shape, azimuth: float, latitude: float, along: float, total: floa
     grown = smooth(0.2, 0.9, s.hair)
     thick = 0.12 + (thick + wave + lock - 0.12) * grown
     offset = thick * round_off * s.hair - 0.035 * (1.0 - round_off) - 0.035 * (1.0 - s.hair)
+    brim = hat_brim(s, azimuth)
+    offset *= 1.0 - 0.85 * s.hat_cover * smooth(brim - 0.16, brim + 0.02, y)
     ux, uy, uz = x / 0.8, (y - 0.05) / 1.1 if y > 0.05 else 0.0, z / 0.9
     norm = np.sqrt(ux * ux + uy * uy + uz * uz) + 1e-6
     curl = 0.6 * wave * smooth(0.0, -0.4, y)

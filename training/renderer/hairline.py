@@ -1,4 +1,4 @@
-"""Where hair ends around the head: the hairline of the forehead, the tips at sides and back."""
+"""Where hair ends around the head: the hairline of the forehead, the tips at sides and back; and a hat's brim."""
 
 import numpy as np
 
@@ -23,3 +23,9 @@ def hair_end(s: Shape, azimuth: float) -> float:
     long = -1.72 * s.hair_long + 0.02 * np.cos(azimuth * 9.0)
     side = smooth(0.94, 1.34, a)
     return short + (min(short, short + long * 1.05) - short) * side if s.hair_long > 0.0 else short
+
+
+@fast
+def hat_brim(s: Shape, azimuth: float) -> float:
+    """Return the height of a hat's lower edge: over the brows in front, over the ears, lower at the back."""
+    return 0.30 + (0.32 - 0.10 * s.hat) * np.cos(azimuth) + 0.03 * np.cos(2.0 * azimuth)

@@ -5,17 +5,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer import hair, head, parts
+from training.renderer import accessories, hair, head, parts
 from training.renderer.compiled import fast
 from training.renderer.contours import smooth
 from training.renderer.shape import Shape
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
-HEAD, EYE_LEFT, EYE_RIGHT, MOUTH, EAR_LEFT, EAR_RIGHT, NECK, CLOTH, HAIR, GLASSES = range(10)
+HEAD, EYE_LEFT, EYE_RIGHT, MOUTH, EAR_LEFT, EAR_RIGHT, NECK, CLOTH, HAIR, HAT, EARRINGS, GLASSES = range(12)
 """Part numbers; left and right are the image's for a frontal head."""
 
-_RINGS = (parts.RIM_STEPS, parts.TEMPLE_STEPS)
+_HOOP, _RIM = accessories.HOOP_STEPS, (accessories.RIM_STEPS, accessories.TEMPLE_STEPS)
 _GRIDS: Final[tuple[tuple[int, int, int], ...]] = (
     (HEAD, len(head.LATITUDES), len(head.AZIMUTHS)),
     (EYE_LEFT, parts.EYE_SIDE, parts.EYE_SIDE),
@@ -26,12 +26,14 @@ _GRIDS: Final[tuple[tuple[int, int, int], ...]] = (
     (NECK, parts.BUST_ROWS, parts.BUST_COLUMNS),
     (CLOTH, parts.BUST_ROWS, parts.BUST_COLUMNS),
     (HAIR, hair.HAIR_ROWS, hair.HAIR_COLUMNS),
-    *((GLASSES, steps, parts.TUBE_SIDES) for steps in (*_RINGS, *_RINGS, parts.BRIDGE_STEPS)),
+    (HAT, accessories.HAT_ROWS, accessories.HAT_COLUMNS),
+    *((EARRINGS, steps, accessories.TUBE_SIDES) for steps in (_HOOP, _HOOP)),
+    *((GLASSES, steps, accessories.TUBE_SIDES) for steps in (*_RIM, *_RIM, accessories.BRIDGE_STEPS)),
 )
 
 
 def _topology() -> tuple[Ints, Ints, Ints]:
-    triangles, owners, starts, start = [], [], [], 0
+    triangles, owners, starts, start = [], [], {}, 0
     for part, rows, columns in _GRIDS:
         k = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel() + start
         quads = np.stack([k, k + columns, k + 1, k + 1, k + columns, k + columns + 1], axis=1)
@@ -40,20 +42,19 @@ def _topology() -> tuple[Ints, Ints, Ints]:
             quads[left] = np.stack([k, k + columns, k + columns + 1, k, k + columns + 1, k + 1], axis=1)[left]
         triangles.append(quads.reshape(-1, 3))
         owners.append(np.full(2 * len(k), part))
-        starts.append(start)
+        starts.setdefault(part, start)
         start += rows * columns
-    tail = np.array([*starts[: GLASSES + 1], start])
     return (
         np.concatenate(triangles).astype(np.int32),
         np.concatenate(owners).astype(np.int32),
-        tail.astype(np.int32),
+        np.array([*starts.values(), start], np.int32),
     )
 
 
 TRIANGLES, OWNERS, STARTS = _topology()
 VERTICES: Final = int(STARTS[-1])
-GLASSES_FROM: Final = int(np.argmax(OWNERS == GLASSES))
-"""First triangle of the glasses, which are drawn over the rest in a layer of their own."""
+FIRSTS: Final = tuple(np.searchsorted(OWNERS, range(GLASSES + 2)).tolist())
+"""First triangle of every part, and their number. What is worn is drawn over the bust in layers of their own."""
 
 
 @fast
@@ -69,7 +70,9 @@ def fill(s: Shape, azimuths: Floats, latitudes: Floats, starts: Ints, points: Fl
     parts.fill_bust(s, 0.0, points[a[6] : a[7]], data[a[6] : a[7]])
     parts.fill_bust(s, 1.0, points[a[7] : a[8]], data[a[7] : a[8]])
     hair.fill_hair(s, points[a[8] : a[9]], data[a[8] : a[9]])
-    parts.fill_glasses(s, points[a[9] :], data[a[9] :])
+    accessories.fill_hat(s, points[a[9] : a[10]], data[a[9] : a[10]])
+    accessories.fill_earrings(s, points[a[10] : a[11]], data[a[10] : a[11]])
+    accessories.fill_glasses(s, points[a[11] :], data[a[11] :])
 
 
 PIVOT: Final = np.array([0.0, -0.45, -0.15])

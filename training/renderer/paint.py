@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from training.renderer.compiled import fast
 from training.renderer.contours import brow, bump, lids, lips, smooth
+from training.renderer.hairline import hat_brim
 from training.renderer.shape import Shape
 
 Floats = NDArray[np.float64]
@@ -121,6 +122,8 @@ def skin(s: Shape, c: Palette, d: Floats, pixel: float) -> tuple[Triple, float, 
     ax = abs(x)
     colour, gloss, label = c.skin, 0.16, SKIN
     shade *= 1.0 - 0.36 * s.hair * (1.0 if over > 0.0 else np.exp(-((over / 0.085) ** 2)))
+    if s.hat_cover > 0.0:
+        shade *= 1.0 - 0.34 * s.hat_cover * np.exp(-((max(0.0, hat_brim(s, azimuth) - y) / 0.10) ** 2))
     scalp = smooth(-0.035, 0.05, over) * min(1.0, s.hair * 4.0) * smooth(-0.1, 0.15, y)
     if abs(azimuth) < 1.6:
         flush = 0.5 * bump(ax - 0.44, y + 0.27, 0.17, 0.13) + 0.45 * bump(x, y - s.nose_y, 0.11, 0.09)

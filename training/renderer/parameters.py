@@ -131,6 +131,8 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _bell("cloth_a", "scene", "OKLab green to red of the clothes", -0.06, 0.06),
     _bell("cloth_b", "scene", "OKLab blue to yellow of the clothes", -0.06, 0.06),
     _bell("collar", "scene", "high round to low neckline", 0.0, 1.0),
+    _flat("hat", "attribute", "none to a knitted cap in the clothes' colour", 0.0, 1.0, at_low=0.7, at_high=0.15),
+    _flat("earrings", "attribute", "none to large golden hoops", 0.0, 1.0, at_low=0.6, at_high=0.2),
 )
 
 NAMES: Final[tuple[str, ...]] = tuple(p.name for p in PARAMETERS)
@@ -138,7 +140,7 @@ INDEX: Final[Mapping[str, int]] = {name: i for i, name in enumerate(NAMES)}
 ATTRIBUTES: Final[tuple[str, ...]] = (
     "smile", "mouth_open", "eyes_open", "age", "gender", "glasses", "beard", "hair_length", "hair_colour",
     "yaw", "pitch", "brow_raise", "brow_frown", "gaze_x", "pucker", "nose_length", "nose_width", "eye_size",
-    "lip_fullness", "brow_thickness", "face_width", "fringe", "skin_tone",
+    "lip_fullness", "brow_thickness", "face_width", "fringe", "skin_tone", "hat", "earrings",
 )  # fmt: skip
 """What a user may edit. More of it is the positive direction (see each `meaning`: low to high)."""
 

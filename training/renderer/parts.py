@@ -1,4 +1,4 @@
-"""The other parts of a bust: eyeballs, the sheet behind the lips, ears, neck and clothes, glasses."""
+"""The other parts of a bust: eyeballs, the sheet behind the lips, ears, neck and clothes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ EYE_SIDE = 15
 MOUTH_SIDE = 11
 EAR_RINGS, EAR_SPOKES = 9, 25
 BUST_ROWS, BUST_COLUMNS = 44, 65
-RIM_STEPS, TUBE_SIDES, BRIDGE_STEPS, TEMPLE_STEPS = 41, 7, 9, 7
 _KNOTS = np.array([0.0, 0.18, 0.34, 0.46, 0.58, 0.72, 0.86, 0.95, 1.0])
 _HEIGHT = np.array([-0.55, -1.00, -1.20, -1.33, -1.44, -1.58, -1.80, -2.20, -3.20])
 _FLARE = np.array([0.0, 0.0, 0.03, 0.13, 0.34, 0.66, 0.96, 1.05, 1.05])
@@ -92,66 +91,3 @@ def fill_bust(s: Shape, cloth: float, points: Floats, data: Floats) -> None:
             points[k, 2] = -0.22 + (rz + pec) * np.cos(a)
             line = -1.235 - (0.10 + 0.26 * s.collar) * front ** (3.0 - s.collar) - 0.02 * abs(sine)
             data[k, 0], data[k, 1], data[k, 2], data[k, 3] = points[k, 1] - line, a, points[k, 1], rx
-
-
-@fast
-def _ring(points: Floats, data: Floats, k: int, p: Floats, u: Floats, v: Floats, r: float) -> None:
-    for m in range(TUBE_SIDES):
-        a = 2.0 * np.pi * m / (TUBE_SIDES - 1)
-        for c in range(3):
-            points[k + m, c] = p[c] + r * (np.cos(a) * u[c] + np.sin(a) * v[c])
-        data[k + m, 0], data[k + m, 1], data[k + m, 2], data[k + m, 3] = p[0], p[1], a, 1.0
-
-
-@fast
-def tube(path: Floats, radius: float, points: Floats, data: Floats) -> None:
-    """Sweep a circle of `radius` along `path` (N, 3)."""
-    n = len(path)
-    for i in range(n):
-        d = path[min(n - 1, i + 1)] - path[max(0, i - 1)]
-        d /= np.sqrt((d * d).sum()) + 1e-9
-        up = np.array([0.0, 0.0, 1.0]) if abs(d[2]) < 0.8 else np.array([0.0, 1.0, 0.0])
-        u = np.cross(d, up)
-        u /= np.sqrt((u * u).sum()) + 1e-9
-        _ring(points, data, i * TUBE_SIDES, path[i], u, np.cross(d, u), radius)
-
-
-@fast
-def rim(s: Shape, side: float, a: float) -> tuple[float, float, float]:
-    """Return the point at angle `a` of one rim's superellipse."""
-    c, n = np.cos(a), np.sin(a)
-    x = s.eye_x + 0.015 + 0.258 * np.sign(c) * abs(c) ** s.glasses_e
-    y = s.eye_y - 0.025 + (0.212 - 0.035 * (1.0 - s.glasses_e)) * np.sign(n) * abs(n) ** s.glasses_e
-    return side * x, y, 0.875 - 0.22 * x * x
-
-
-@fast
-def fill_glasses(s: Shape, points: Floats, data: Floats) -> None:
-    """Write two rims, the bridge and two temples as tubes, one after another."""
-    thick = 0.009 + 0.014 * s.glasses
-    k = 0
-    for e in range(2):
-        side = 2.0 * e - 1.0
-        path = np.empty((RIM_STEPS, 3))
-        for i in range(RIM_STEPS):
-            path[i] = rim(s, side, 2.0 * np.pi * i / (RIM_STEPS - 1))
-        n = RIM_STEPS * TUBE_SIDES
-        tube(path, thick, points[k : k + n], data[k : k + n])
-        k += n
-        path = np.empty((TEMPLE_STEPS, 3))
-        sx, sy, sz = rim(s, side, 0.45)
-        for i in range(TEMPLE_STEPS):
-            q = i / (TEMPLE_STEPS - 1)
-            path[i, 0] = sx + (side * (s.width + 0.05) - sx) * q**0.85
-            path[i, 1] = sy + (0.05 - sy) * q
-            path[i, 2] = sz - (sz + 0.1) * q
-        n = TEMPLE_STEPS * TUBE_SIDES
-        tube(path, thick * 0.9, points[k : k + n], data[k : k + n])
-        k += n
-    path = np.empty((BRIDGE_STEPS, 3))
-    inner = s.eye_x + 0.015 - 0.255
-    for i in range(BRIDGE_STEPS):
-        q = 2.0 * i / (BRIDGE_STEPS - 1) - 1.0
-        arch = 1.0 - q * q
-        path[i, 0], path[i, 1], path[i, 2] = inner * q, 0.055 + 0.035 * arch, 0.875 + 0.05 * arch
-    tube(path, thick, points[k:], data[k:])

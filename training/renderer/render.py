@@ -13,7 +13,7 @@ from training.renderer.landmarks import inner_landmarks, jaw_landmarks
 from training.renderer.paint import Palette
 from training.renderer.parameters import HIGHS, LOWS, NAMES
 from training.renderer.raster import visibility
-from training.renderer.shade import Light, blend_glasses, fill_background, shade_picture, to_srgb
+from training.renderer.shade import Light, blend_layer, fill_background, shade_picture, to_srgb
 from training.renderer.shape import Shape, shape_of
 
 Floats = NDArray[np.float64]
@@ -132,18 +132,20 @@ def _draw(
     s: Shape, p: Mapping[str, float], xyz: Floats, points: Floats, data: Floats, pixel: float, chin: float,
     picture: Floats, parsing: NDArray[np.uint8],
 ) -> None:  # fmt: skip
-    """Draw the bust, then the glasses, over `picture` in place."""
-    colours, light, split = _palette(p), _light(p), mesh.GLASSES_FROM
+    """Draw the bust, then what it wears, over `picture` in place."""
+    colours, light, first = _palette(p), _light(p), mesh.FIRSTS
     normals = mesh.vertex_normals(points, mesh.TRIANGLES)
     frame = (2 * picture.shape[0], 2 * picture.shape[1])
     ids, depth = np.full(frame, -1, np.int32), np.zeros(frame)
     triangles, owners = mesh.TRIANGLES, mesh.OWNERS
-    visibility(s, xyz, data, triangles[:split], owners[:split], 0, ids, depth)
+    visibility(s, xyz, data, triangles[: first[mesh.HAT]], owners[: first[mesh.HAT]], 0, ids, depth)
     shade_picture(
         s, colours, light, xyz, data, normals, triangles, owners, ids, pixel, chin, picture, parsing
     )
-    opacity = min(1.0, s.glasses / 0.4)
-    if opacity > 0.0:
-        ids.fill(-1)
-        visibility(s, xyz, data, triangles[split:], owners[split:], split, ids, depth)
-        blend_glasses(s, colours, light, xyz, data, normals, triangles, ids, opacity, picture, parsing)
+    for part, worn in ((mesh.HAT, s.hat), (mesh.EARRINGS, s.earrings), (mesh.GLASSES, s.glasses)):
+        if worn > 0.0:
+            own = slice(first[part], first[part + 1])
+            ids.fill(-1)
+            visibility(s, xyz, data, triangles[own], owners[own], first[part], ids, depth)
+            opacity = min(1.0, worn / 0.4)
+            blend_layer(s, colours, light, part, xyz, data, normals, triangles, ids, opacity, picture, parsing)

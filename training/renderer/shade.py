@@ -67,6 +67,14 @@ def _hair(s: Shape, light: Light, colour: Triple, d: Floats, n: Floats) -> Tripl
 
 
 @fast
+def _hat(light: Light, cloth: Triple, d: Floats, n: Floats) -> Triple:
+    """Shade a knitted cap: ribs that end where it narrows to the crown, darker where the band is turned up."""
+    rib = 0.13 * (0.5 - 0.5 * np.cos(40.0 * d[0])) * smooth(0.2, 0.7, n[2]) * smooth(0.75, 0.45, d[1])
+    tone = 0.95 - rib
+    return lit(light, times(cloth, tone, tone, tone), n, d[3], 0.02, 0.0)
+
+
+@fast
 def _bust(s: Shape, c: Palette, light: Light, part: int, d: Floats, n: Floats, chin: float) -> Triple:
     """Shade neck and clothes, with the soft shadow of the chin and a ribbed collar."""
     front = max(0.0, np.cos(d[1]))
@@ -104,6 +112,12 @@ def shade_point(
     if part == mesh.HAIR:
         r, g, b = _hair(s, light, c.hair, d, n)
         return r, g, b, paints.HAIR
+    if part == mesh.HAT:
+        r, g, b = _hat(light, c.cloth, d, n)
+        return r, g, b, paints.HAT
+    if part == mesh.EARRINGS:
+        r, g, b = lit(light, (0.72, 0.46, 0.13), n, 1.0, 0.9, 0.0)
+        return r, g, b, paints.EAR_R
     if part == mesh.GLASSES:
         r, g, b = lit(light, (0.016, 0.016, 0.020), n, 1.0, 0.5, 0.0)
         return r, g, b, paints.EYE_G
@@ -142,7 +156,7 @@ def interpolate(
 @fast
 def _face_viewer(part: int, n: Floats) -> None:
     """Turn the normals of thin or open parts to the viewer."""
-    thin = part == mesh.HAIR or part == mesh.EAR_LEFT or part == mesh.EAR_RIGHT or part == mesh.GLASSES
+    thin = part >= mesh.HAIR or part == mesh.EAR_LEFT or part == mesh.EAR_RIGHT
     if thin and n[2] < 0.0:
         n[2] = -n[2]  # mirrored, not negated: shading stays continuous around a fold
 
@@ -202,12 +216,12 @@ def _majority(labels: NDArray[np.int64], votes: NDArray[np.int64]) -> int:
 
 
 @fast
-def blend_glasses(
-    s: Shape, c: Palette, light: Light, xyz: Floats, data: Floats, normals: Floats, triangles: Ints,
-    ids: Ints, opacity: float, picture: Floats, parsing: NDArray[np.uint8],
+def blend_layer(
+    s: Shape, c: Palette, light: Light, part: int, xyz: Floats, data: Floats, normals: Floats,
+    triangles: Ints, ids: Ints, opacity: float, picture: Floats, parsing: NDArray[np.uint8],
 ) -> None:  # fmt: skip
-    """Blend the glasses' own layer of ids (2H, 2W) over `picture` with `opacity`."""
-    d, n = np.empty(5), np.empty(3)
+    """Blend the layer of ids (2H, 2W) of a worn `part` over `picture` with `opacity`."""
+    d, n, label = np.empty(5), np.empty(3), 0
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):
             hits = 0
@@ -217,8 +231,8 @@ def blend_glasses(
                 if tri >= 0:
                     sx, sy = 2.0 * x + q % 2 + 0.5, 2.0 * y + q // 2 + 0.5
                     interpolate(xyz, data, normals, triangles[tri], sx, sy, d, n)
-                    _face_viewer(mesh.GLASSES, n)
-                    sr, sg, sb, _ = shade_point(s, c, light, mesh.GLASSES, d, n, 0.01, 0.0)
+                    _face_viewer(part, n)
+                    sr, sg, sb, label = shade_point(s, c, light, part, d, n, 0.01, 0.0)
                     r, g, b, hits = r + sr, g + sg, b + sb, hits + 1
             if hits:
                 k = opacity * hits * 0.25
@@ -226,7 +240,7 @@ def blend_glasses(
                 picture[y, x, 1] += (g / hits - picture[y, x, 1]) * k
                 picture[y, x, 2] += (b / hits - picture[y, x, 2]) * k
                 if k > 0.4:
-                    parsing[y, x] = paints.EYE_G
+                    parsing[y, x] = label
 
 
 @fast

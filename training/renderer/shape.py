@@ -63,6 +63,9 @@ class Shape(NamedTuple):
     hairline: float
     glasses: float
     glasses_e: float
+    hat: float
+    hat_cover: float
+    earrings: float
     collar: float
 
 
@@ -136,5 +139,8 @@ def shape_of(p: Mapping[str, float]) -> Shape:
         hairline=0.05 * gender * age + 0.03 * age,
         glasses=p["glasses"],
         glasses_e=2.0 / (2.0 + 2.6 * p["glasses_shape"]),
+        hat=p["hat"],
+        hat_cover=min(1.0, p["hat"] / 0.4),
+        earrings=p["earrings"],
         collar=p["collar"],
     )

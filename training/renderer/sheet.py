@@ -45,7 +45,8 @@ def contact_sheet(seed: int, size: int, rows: int, attributes: Sequence[str]) ->
     grid.append([with_landmarks(f) for f in faces[:columns]])
     grid.append([with_parsing(f) for f in faces[:columns]])
     neutral = np.zeros(len(NAMES), np.float32)
-    plain = {"glasses": -1.0, "beard": -0.8, "age": -1.2, "mouth_open": -1.2, "skin_tone": 0.8}
+    worn = dict.fromkeys(("glasses", "hat", "earrings"), -1.0)
+    plain = worn | {"beard": -0.8, "age": -1.2, "mouth_open": -1.2, "skin_tone": 0.8}
     for name, value in plain.items():
         neutral[INDEX[name]] = value
     for name in attributes:

@@ -35,6 +35,8 @@ class MaskConfig:
     """How far the pasted region shrinks before it is blurred over twice this length."""
     background: tuple[int, ...] = (0, 18, 16)
     """Parsing classes that are not face: background, hat, cloth."""
+    edited_background: tuple[int, ...] = (0, 16)
+    """The same of the edited crops: a hat that is drawn is part of the edit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,24 +56,44 @@ def scaled(length: int, size: int) -> int:
     return round(length * size / REFERENCE_SIZE)
 
 
-def parse(bundle: Bundle, crops: Tensor, config: MaskConfig) -> Masks:
-    """Masks of source crops (N, 3, R, R), parsed at 512 px as in STIT, or at twice their side if that is less."""
+def parse(bundle: Bundle, crops: Tensor, config: MaskConfig, edited: Tensor | None = None) -> Masks:
+    """Masks of source crops (N, 3, R, R), parsed at 512 px as in STIT, or at twice their side if that is less.
+
+    Args:
+        bundle: has the parsing network.
+        crops: (N, 3, R, R) in [-1, 1].
+        config: lengths and classes.
+        edited: the same faces as edited; what is face there belongs to the region too, or longer hair would be cut off
+            where the source's ends.
+    """
+    return face_masks(
+        _classes(bundle, crops),
+        crops.shape[-1],
+        config,
+        None if edited is None else _classes(bundle, edited.clamp(-1, 1)),
+    )
+
+
+def _classes(bundle: Bundle, crops: Tensor) -> Tensor:
+    """Parsing classes (N, 1, P, P) of crops (N, 3, R, R)."""
     size = crops.shape[-1]
     side = min(PARSING_ENLARGED * size, PARSING_SIZE)
     mode = "nearest" if side < size else "bilinear"
-    seen = crops if side == size else F.interpolate(crops, (side, side), mode=mode)
-    return face_masks(bundle.infer("parsing", seen), size, config)
+    return bundle.infer("parsing", crops if side == size else F.interpolate(crops, (side, side), mode=mode))
 
 
-def face_masks(classes: Tensor, size: int, config: MaskConfig) -> Masks:
+def face_masks(classes: Tensor, size: int, config: MaskConfig, edited: Tensor | None = None) -> Masks:
     """Masks from a parsing of the source crops.
 
     Args:
         classes: of every pixel, (N, 1, P, P).
         size: side R of the crops.
         config: lengths and classes.
+        edited: the same of the edited crops, where the face may be there as well.
     """
-    face = (~torch.isin(classes.long(), torch.tensor(config.background, device=classes.device))).float()
+    face = _face(classes, config.background)
+    if edited is not None:
+        face = torch.maximum(face, _face(edited, config.edited_background))
     side = face.shape[-1]
     content, border, full = split_region(
         face,
@@ -81,6 +103,10 @@ def face_masks(classes: Tensor, size: int, config: MaskConfig) -> Masks:
         whole=config.whole_border,
     )
     return Masks(content=_resize(content, size), border=_resize(border, size), full=_resize(full, size))
+
+
+def _face(classes: Tensor, background: tuple[int, ...]) -> Tensor:
+    return (~torch.isin(classes.long(), torch.tensor(background, device=classes.device))).float()
 
 
 def split_region(

@@ -25,7 +25,7 @@ from seamline_stitcher.masks import Masks, feathered, parse, scaled
 from seamline_stitcher.plan import Plan, opened
 from seamline_stitcher.stitching_tuning import Goal, stitch
 
-VERSION = 4
+VERSION = 5
 BATCH = 8
 """Frames that are drawn or parsed together."""
 
@@ -194,9 +194,10 @@ class RangeStitcher:
             for start in range(0, len(crops), BATCH):
                 part = slice(start, start + BATCH)
                 source = to_images(crops[part], device)
-                masks = parse(self._bundle, source, self._plan.masks)
                 with compute(device, precision):
                     edit = generator.synthesis_from_styles(edited[part].styles_in(generator))
+                grown = None if self._plan.algorithm is Algorithm.STIT else edit.float()
+                masks = parse(self._bundle, source, self._plan.masks, grown)
                 drawn.append((source, edit, masks.border, masks.content))
                 stored.append(_as_pixels(masks, feathered(masks.full, self._plan.masks.feather)))
                 step.advance(len(source))

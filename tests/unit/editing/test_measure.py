@@ -3,7 +3,17 @@ from math import acos
 import pytest
 import torch
 
-from seamline.editing.measure import FINE, STEPS, Stimulus, figures, longest_unit, look, recognised_unit
+from seamline.editing.measure import (
+    FINE,
+    HALVES,
+    STEPS,
+    Stimulus,
+    figures,
+    interleaved,
+    longest_unit,
+    look,
+    recognised_unit,
+)
 from seamline.editing.reading import PROPORTIONS, Reader
 from tests.fakes.bundle import tiny_bundle
 
@@ -37,6 +47,12 @@ def test_faces_that_go_back_do_not_follow(reader):
     own[-1, 0] = own[-2, 0] - 0.5  # one face falls back at the last step
     one = stimulus(reader, own, torch.zeros_like(own))
     assert figures(reader, one, "smile").monotone == 0.75
+
+
+def test_strengths_in_between_come_in_order():
+    steps, halves = (torch.tensor(strengths)[:, None, None].expand(-1, 2, 3) for strengths in (STEPS, HALVES))
+    both = interleaved(Stimulus(values=steps, identity=-steps), Stimulus(values=halves, identity=-halves))
+    assert both.values[:, 1, 2].tolist() == [-(value) for value in both.identity[:, 0, 0].tolist()] == list(FINE)
 
 
 def test_the_unit_is_as_long_as_faces_follow():

@@ -30,6 +30,22 @@ def test_content_and_border_share_no_pixel_and_make_up_the_full_mask() -> None:
     assert masks.content[0, 0, 16:32].sum() == 0  # the hat is not face
 
 
+def test_what_an_edit_adds_belongs_to_the_face() -> None:
+    config, edited = MaskConfig(), parsing(64)
+    edited[..., 8:16, 24:40] = 17  # hair that was not there
+    source, both = face_masks(parsing(64), 64, config), face_masks(parsing(64), 64, config, edited)
+    assert not source.full[0, 0, 6:16, 26:38].any()
+    assert both.content[0, 0, 9:31, 26:38].all()  # the hair and the hat below it
+    torch.testing.assert_close(both.content + both.border, both.full)
+    assert (both.full >= source.full).all()
+
+
+def test_what_an_edit_takes_away_stays_to_be_filled() -> None:
+    gone = torch.zeros(1, 1, 64, 64)
+    source, both = (face_masks(parsing(64), 64, MaskConfig(), edited) for edited in (None, gone))
+    assert torch.equal(both.full, source.full)
+
+
 def test_masks_are_enlarged_to_larger_crops() -> None:
     masks = face_masks(parsing(64), 128, MaskConfig())
     assert masks.full.shape == (1, 1, 128, 128)

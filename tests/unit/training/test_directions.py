@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from seamline.editing.fit import Faces
-from seamline.editing.measure import EditFigures
+from seamline.editing.measure import HALVES, STEPS, EditFigures, Stimulus
 from seamline.editing.reading import PROPORTIONS
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 from training.directions import (
     STRONGEST,
     WANTED,
     Candidate,
+    Search,
     Wanted,
     best,
     entangled,
@@ -90,6 +91,8 @@ def test_the_direction_that_carries_further_is_taken_and_else_the_purer_one():
     assert best([first, candidate("InterFaceGAN", leakage=0.17)]) is first
     assert best([first, candidate("InterFaceGAN", leakage=0.1)]) is not first
     assert best([first, candidate("InterFaceGAN", leakage=0.1, reach=2.0)]) is first
+    assert best([first, candidate("InterFaceGAN", leakage=0.1, monotone=0.9)]) is first
+    assert best([candidate(monotone=0.8), candidate("InterFaceGAN", leakage=0.1, monotone=0.9)]).figures.monotone == 0.9
     assert best([candidate(reach=2.0), candidate("InterFaceGAN", leakage=0.35)]).procedure == "InterFaceGAN"
     assert best([candidate(effect=0.1), candidate("InterFaceGAN", reach=2.0)]).procedure == "InterFaceGAN"
 
@@ -109,6 +112,29 @@ def test_an_edit_is_listed_with_what_reads_it():
     assert (listed.min_strength, listed.max_strength, listed.attribute) == (-5.0, 5.0, "smile")
     raised = next(wanted for wanted in WANTED if wanted.name == "brow_raise")
     assert spec(raised, ["smile"]).attribute == "eye_eyebrow_distance"
+
+
+@pytest.mark.parametrize(("monotone", "looks"), [(1.0, 1), (0.5, 3)])
+def test_a_direction_is_looked_at_closely_only_where_it_must_be_shortened(monkeypatch, monotone, looks):
+    asked: list[tuple[float, ...]] = []
+
+    def look(reader: object, codes: object, move: object, face: object = None, strengths: tuple[float, ...] = STEPS):
+        asked.append(strengths)
+        curve = torch.tensor(strengths)[:, None, None].expand(-1, 4, 1)
+        return Stimulus(values=curve, identity=torch.ones(len(strengths), 4, 1))
+
+    search = Search.__new__(Search)
+    search.reader = SimpleNamespace(names=("smile",), attributes=1)
+    search.codes = search.seen = None
+    found = candidate().figures
+    monkeypatch.setattr("training.directions.look", look)
+    monkeypatch.setattr("training.directions.figures", lambda *_: replace(found, monotone=monotone))
+    smile = next(wanted for wanted in WANTED if wanted.name == "smile")
+    one = search.measured(smile, "least squares", torch.ones(2, 3))
+    assert len(asked) == looks
+    assert set(asked) <= {STEPS, HALVES}
+    assert one.reach == strength_range("smile")
+    assert torch.allclose(one.direction, torch.full((2, 3), one.reach / STRONGEST))
 
 
 def test_what_is_best_and_works_goes_into_the_bundle(tmp_path, monkeypatch, capsys):

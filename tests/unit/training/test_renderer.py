@@ -29,10 +29,12 @@ LIPS = {paint.U_LIP, paint.L_LIP, paint.INNER_MOUTH}
 
 
 def face(**values: float) -> np.ndarray:
-    """A frontal face without glasses and beard, with the given raw values."""
+    """A frontal face that wears nothing and has no beard, with the given raw values."""
     raw = unstandardise(np.zeros(len(NAMES), np.float32))
     plain = {
         "glasses": 0.0,
+        "hat": 0.0,
+        "earrings": 0.0,
         "beard": 0.0,
         "yaw": 0.0,
         "pitch": 0.0,
@@ -94,7 +96,7 @@ def test_same_parameters_give_the_same_bytes() -> None:
 
 
 def test_wrong_parameter_count_is_named() -> None:
-    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(58,\)"):
+    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(60,\)"):
         render(np.zeros(3, np.float32), AlignedCamera(), SIZE)
 
 
@@ -145,7 +147,7 @@ def test_smile_raises_and_spreads_the_mouth_corners() -> None:
     assert happy[54, 0] - happy[48, 0] > 1.2 * (calm[54, 0] - calm[48, 0])
 
 
-def test_glasses_hair_and_beard_change_what_they_name() -> None:
+def test_what_is_worn_hair_and_beard_change_what_they_name() -> None:
     def count(label: int, **values: float) -> int:
         return int((aligned(**values).parsing == label).sum())
 
@@ -153,6 +155,10 @@ def test_glasses_hair_and_beard_change_what_they_name() -> None:
     assert count(paint.EYE_G, glasses=1.0) > 200
     assert count(paint.HAIR, hair_length=0.0) == 0
     assert count(paint.HAIR, hair_length=1.0) > 1.3 * count(paint.HAIR, hair_length=0.3) > 0
+    assert count(paint.HAT, hat=0.0) == count(paint.EAR_R, earrings=0.0) == 0
+    assert count(paint.HAT, hat=1.0) > 1500
+    assert count(paint.HAIR, hat=1.0) < 0.5 * count(paint.HAIR)
+    assert count(paint.EAR_R, earrings=1.0, hair_length=0.3) > 40
     row, column = 104, 64  # the chin
     shaven, bearded = (aligned(beard=b, skin_tone=0.9, hair_colour=0.0).image for b in (0.0, 1.0))
     assert bearded[row, column].mean() < 0.6 * shaven[row, column].mean()
@@ -267,3 +273,23 @@ def test_captions_say_only_what_is_true() -> None:
 def test_sheet_has_a_row_per_attribute() -> None:
     sheet = importlib.import_module("training.renderer.sheet")
     assert sheet.contact_sheet(0, 24, 1, ["smile", "age"]).shape == (5 * 24, 7 * 24, 3)
+
+
+def test_a_hat_leaves_the_face_free_and_takes_the_colour_of_the_clothes() -> None:
+    bare, covered = aligned(hat=0.0), aligned(hat=1.0)
+    np.testing.assert_array_equal(bare.landmarks, covered.landmarks)
+    brows = bare.landmarks[17:27]
+    assert not any(paint.HAT in classes_near(covered, point, 1) for point in brows)
+    red, blue = (aligned(hat=1.0, cloth_a=a, cloth_b=b).image for a, b in ((0.06, 0.06), (0.0, -0.06)))
+    where = covered.parsing == paint.HAT
+    assert red[where].mean(0)[0] > 1.2 * blue[where].mean(0)[0]
+
+
+def test_earrings_hang_from_both_lobes() -> None:
+    r = aligned(earrings=1.0, hair_length=0.3)
+    rows, columns = np.nonzero(r.parsing == paint.EAR_R)
+    left, right = columns < SIZE / 2, columns >= SIZE / 2
+    assert min(left.sum(), right.sum()) > 15
+    assert rows.min() > r.landmarks[0, 1]
+    assert columns[left].max() < r.landmarks[2, 0]
+    assert columns[right].min() > r.landmarks[14, 0]
