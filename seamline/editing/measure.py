@@ -14,6 +14,7 @@ STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 HALVES = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)
 """Strengths in between, at which a direction is looked at whose unit is yet to be chosen."""
 FINE = tuple(sorted(STEPS + HALVES))
+"""Both, in order."""
 SET_BACK = 0.1
 """A step may take back so much of an attribute, in standard deviations: at the end of what a generator can draw, the
 reading stands still and trembles."""

@@ -14,7 +14,7 @@ from training.renderer.paint import Palette
 from training.renderer.parameters import HIGHS, LOWS, NAMES
 from training.renderer.raster import visibility
 from training.renderer.shade import Light, blend_layer, fill_background, shade_picture, to_srgb
-from training.renderer.shape import Shape, shape_of
+from training.renderer.shape import Shape, opacity, shape_of
 
 Floats = NDArray[np.float64]
 
@@ -147,5 +147,5 @@ def _draw(
             own = slice(first[part], first[part + 1])
             ids.fill(-1)
             visibility(s, xyz, data, triangles[own], owners[own], first[part], ids, depth)
-            opacity = min(1.0, worn / 0.4)
-            blend_layer(s, colours, light, part, xyz, data, normals, triangles, ids, opacity, picture, parsing)
+            seen = opacity(worn)
+            blend_layer(s, colours, light, part, xyz, data, normals, triangles, ids, seen, picture, parsing)

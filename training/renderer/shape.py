@@ -74,6 +74,11 @@ def _smooth(low: float, high: float, x: float) -> float:
     return t * t * (3.0 - 2.0 * t)
 
 
+def opacity(worn: float) -> float:
+    """Opacity of what is worn: all of it from 0.4 on, so that it comes and goes without a jump."""
+    return min(1.0, worn / 0.4)
+
+
 def shape_of(p: Mapping[str, float]) -> Shape:
     """Derive the geometry of a face from its clipped raw parameters by name."""
     smile, opening, pucker, gender, age = p["smile"], p["mouth_open"], p["pucker"], p["gender"], p["age"]
@@ -140,7 +145,7 @@ def shape_of(p: Mapping[str, float]) -> Shape:
         glasses=p["glasses"],
         glasses_e=2.0 / (2.0 + 2.6 * p["glasses_shape"]),
         hat=p["hat"],
-        hat_cover=min(1.0, p["hat"] / 0.4),
+        hat_cover=opacity(p["hat"]),
         earrings=p["earrings"],
         collar=p["collar"],
     )

@@ -13,6 +13,7 @@ from seamline_inverter.pivotal_tuning import TuningConfig
 from seamline_inverter.restyle import restyle
 from seamline_inverter.style_adaptation import StyleConfig
 from seamline_stitcher.blending import Blend
+from seamline_stitcher.masks import MaskConfig, Masks
 from seamline_stitcher.plan import Plan
 from seamline_stitcher.stitching import Stitched, stitch_range
 from seamline_stitcher.stitching_tuning import StitchingConfig
@@ -125,6 +126,24 @@ def test_stits_algorithm_pastes_as_stit_does(made: Inverted) -> None:
     expected = [paste_sampled(source[n], faces[n], quads[n], masks[n][..., 2]) for n in range(4)]
     assert np.array_equal(made.frames(stitched), np.stack(expected))
     assert not np.array_equal(made.frames(stitched), made.frames(made.stitch(replace(PLAN, frames=(0, 4)))))
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_only_stit_masks_the_sources_face_alone(
+    made: Inverted, algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    original = stage.parse
+
+    def parse(bundle: Bundle, crops: torch.Tensor, config: MaskConfig, edited: torch.Tensor | None = None) -> Masks:
+        seen.append(edited is not None and edited.shape == crops.shape and not torch.equal(edited, crops))
+        return original(bundle, crops, config, edited)
+
+    monkeypatch.setattr(stage, "parse", parse)
+    tuning = replace(TUNING, max_steps=1, target_border_loss=0.5)  # of its own, so that nothing is there yet
+    made.stitch(replace(PLAN, algorithm=algorithm, blend=Blend.FEATHER, tuning=tuning))
+    assert seen
+    assert set(seen) == {algorithm is Algorithm.DEFAULT}
 
 
 def test_only_the_face_changes(made: Inverted) -> None:
