@@ -88,8 +88,10 @@ FACES = 60
 """Faces that edits are measured on."""
 ENTANGLED = 0.1
 """Correlation in the sample from which another reading is held still."""
+FARTHER = 1.1
+"""How many times as far as the other a direction must carry to be taken for that alone."""
 BETTER = 0.05
-"""Leakage by which InterFaceGAN's direction must be better where both carry as far."""
+"""Leakage by which InterFaceGAN's direction must be better where both carry about as far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +110,12 @@ class Candidate:
         """Whether it can be offered."""
         return self.figures.effect >= LEAST_EFFECT and self.figures.leakage <= MOST_LEAKAGE
 
-    @property
-    def carries(self) -> tuple[bool, float]:
-        """Whether it works, and how far."""
-        return self.works, self.reach
-
     def beats(self, other: "Candidate") -> bool:
         """Whether it is worth taking instead."""
-        if self.carries != other.carries:
-            return self.carries > other.carries
+        if self.works != other.works:
+            return self.works
+        if max(self.reach, other.reach) > FARTHER * min(self.reach, other.reach):
+            return self.reach > other.reach
         follows = self.figures.monotone >= min(other.figures.monotone, FOLLOWING)
         return follows and self.figures.leakage < other.figures.leakage - BETTER
 

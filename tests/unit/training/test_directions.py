@@ -91,6 +91,7 @@ def test_the_direction_that_carries_further_is_taken_and_else_the_purer_one():
     assert best([first, candidate("InterFaceGAN", leakage=0.17)]) is first
     assert best([first, candidate("InterFaceGAN", leakage=0.1)]) is not first
     assert best([first, candidate("InterFaceGAN", leakage=0.1, reach=2.0)]) is first
+    assert best([first, candidate("InterFaceGAN", leakage=0.1, reach=2.9)]) is not first  # a hair less far
     assert best([first, candidate("InterFaceGAN", leakage=0.1, monotone=0.9)]) is first
     assert best([candidate(monotone=0.8), candidate("InterFaceGAN", leakage=0.1, monotone=0.9)]).figures.monotone == 0.9
     assert best([candidate(reach=2.0), candidate("InterFaceGAN", leakage=0.35)]).procedure == "InterFaceGAN"
