@@ -6,8 +6,8 @@
 The clip is aligned once; then every way inverts it as the service would, with the bundle's own settings, and a few
 frames' codes are searched for. `--steps` and `--passes` bound what takes long. Beside the PSNR stands how much of the
 bundle's edits is left: the cosine between what an edit changes in the pictures of the way's generator, and in those of
-the bundle's own. Ways whose network the bundle does not have are left out with the reason. On a busy machine use
---threads 1 and read the processor's time.
+the bundle's own. "stit" is the reference, with all of its passes. Ways whose network the bundle does not have are left
+out with the reason. On a busy machine use --threads 1 and read the processor's time.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from seamline_inverter.pivots import drawn_psnr, encode
 from seamline_inverter.prediction import hypernetwork_of
 from torch import Tensor
 
+from seamline.algorithm import Algorithm
 from seamline.alignment import Alignment
 from seamline.bundles import INSTALLED, Bundle, load_bundle
 from seamline.deployment import ALLOCATOR
@@ -69,6 +70,7 @@ def ways(bundle: Bundle, passes: int) -> dict[str, InversionConfig]:
         "hyperstyle": replace(own, method=Method.HYPERSTYLE),
         "pti": pti,
         "pti, locality": replace(pti, tuning=replace(pti.tuning, locality=LocalityConfig())),
+        "stit": inversion_config(Algorithm.STIT.table(bundle.defaults["invert"]), InvertOptions()),
     }
 
 
