@@ -27,7 +27,7 @@ from training.data import Batch, Portraits, ResidentPortraits
 from training.discriminator import Adversary
 
 CLASS_WEIGHTS = {2: 2.0, 3: 2.0, 4: 4.0, 5: 4.0, 6: 2.5, 9: 8.0, 11: 3.0, 12: 3.0, 13: 3.0, 17: 1.5, 18: 2.0}
-"""Loss weight of a parsing class; others weigh 1. People look at eyes and mouths; earrings are few pixels; two thirds
+"""Loss weight of a parsing class; others weigh 1. People look at eyes and mouths; earrings are few pixels; most
 of the error are outlines, those of hair and hats first."""
 
 
