@@ -47,7 +47,7 @@ train detector --data runs/dataset --free runs/free
 for process in $running; do wait "$process"; done
 
 "$python" -m training.pack --bundle "$bundle"
-.venv/bin/seamline styleclip prepare --bundle avatar-256 --samples 8 --beta 0.12
+.venv/bin/seamline styleclip prepare --bundle avatar-256 --samples 8 --beta 0.12 --longest-step 5
 "$python" -m training.directions
 train latent_transformer
 for process in $running; do wait "$process"; done

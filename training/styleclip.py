@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="", help="name of an installed bundle")
     parser.add_argument("--faces", type=int, default=60, help="unseen faces to edit")
     parser.add_argument("--beta", type=float, help="relevance that a channel must have; the bundle's own if left out")
-    parser.add_argument("--strength", type=float, default=3.0, help="of every edit")
+    parser.add_argument("--strength", type=float, default=4.0, help="of every edit")
     parser.add_argument("--sheet", type=Path, help="PNG to draw the first faces to")
     asked = parser.parse_args()
     single_core()

@@ -182,7 +182,8 @@ class Bundle:
         channels = sum(convolution_channels(cast(Generator, self.module("generator"))))
         embedding = self.config("clip").embedding
         tensors = {name: tensor.to(self.device) for name, tensor in read_weights(self.directory, entry).items()}
-        return Relevance.of(tensors, entry.beta, (channels, embedding), str(self.directory / entry.file))
+        what = str(self.directory / entry.file)
+        return Relevance.of(tensors, entry.beta, (channels, embedding), what, entry.longest_step)
 
     def check_edits(self, edits: Sequence[tuple[str, float]]) -> None:
         """Check names and strengths.

@@ -4,6 +4,7 @@ Where `bundle.toml` is only a recipe (`seamline.bundles.recipe`), `installed.tom
 was fetched and converted.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -53,6 +54,8 @@ class RelevanceFile(WeightFile):
 
     beta: float
     """Style channels of less relevance than this stay as they are, if a request does not say."""
+    longest_step: float = math.inf
+    """See `Relevance.longest_step`."""
     generator: str
     """Hex digest of the generator's file."""
     clip: str
@@ -182,6 +185,8 @@ def _check_entry(what: str, entry: WeightFile) -> None:
         raise ValueError(f"{what}: sha256 must be 64 hex digits")
     if isinstance(entry, RelevanceFile) and not 0 <= entry.beta < 1:
         raise ValueError(f"{what}: beta must be from 0 to below 1, got {entry.beta}")
+    if isinstance(entry, RelevanceFile) and not entry.longest_step > 0:
+        raise ValueError(f"{what}: longest_step must be above 0, got {entry.longest_step}")
     if isinstance(entry, NetworkEntry) and entry.precision not in PRECISIONS:
         raise ValueError(f"{what}: precision must be one of {PRECISIONS}, got {entry.precision!r}")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 from torch import Tensor
 
@@ -26,13 +27,23 @@ class Relevance:
     """(C,) its standard deviation."""
     beta: float
     """For requests that give none: channels of less relevance stay. CLIPs differ in how alike things are to them."""
+    longest_step: float = inf
+    """How far a text's edit of strength 1 goes at most: root of the sum of squares over the channels, each in its
+    standard deviations. Endless as published; where many channels are relevant to one text, their sum needs a bound."""
 
     def tensors(self) -> dict[str, Tensor]:
         """As they are stored, by name."""
         return {"relevance": self.embeddings, "style_mean": self.mean, "style_std": self.std}
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], beta: float, shape: tuple[int, int], what: str) -> "Relevance":
+    def of(
+        cls,
+        tensors: Mapping[str, Tensor],
+        beta: float,
+        shape: tuple[int, int],
+        what: str,
+        longest_step: float = inf,
+    ) -> "Relevance":
         """Take stored tensors.
 
         Args:
@@ -40,6 +51,7 @@ class Relevance:
             beta: As the manifest says.
             shape: (C, D) of the bundle's generator and CLIP.
             what: Names the file.
+            longest_step: As the manifest says.
 
         Raises:
             InvalidInput: One is missing, or does not fit the generator's channels and CLIP's embedding.
@@ -48,7 +60,13 @@ class Relevance:
             found = tuple(tensors[name].shape) if name in tensors else None
             if found != needed:
                 raise InvalidInput(f"{what}: tensor {name} has shape {found}, generator and CLIP need {needed}")
-        return cls(embeddings=tensors["relevance"], mean=tensors["style_mean"], std=tensors["style_std"], beta=beta)
+        return cls(
+            embeddings=tensors["relevance"],
+            mean=tensors["style_mean"],
+            std=tensors["style_std"],
+            beta=beta,
+            longest_step=longest_step,
+        )
 
 
 def style_layers(generator: Generator) -> list[SynthesisLayer | ToRgb]:

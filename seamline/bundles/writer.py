@@ -106,7 +106,14 @@ def put_relevance(directory: Path, relevance: Relevance, source: str) -> Relevan
     written = write_weights(directory / FILE, relevance.tensors())
     manifest, _ = read_manifest(directory)
     generator, clip = (manifest.networks[kind].sha256 for kind in ("generator", "clip"))
-    entry = RelevanceFile(**asdict(written), beta=relevance.beta, generator=generator, clip=clip, source=source)
+    entry = RelevanceFile(
+        **asdict(written),
+        beta=relevance.beta,
+        longest_step=relevance.longest_step,
+        generator=generator,
+        clip=clip,
+        source=source,
+    )
     _save(directory, replace(manifest, relevance=entry))
     return entry
 

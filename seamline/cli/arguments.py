@@ -140,7 +140,7 @@ def _parse_edit(typed: str) -> tuple[Edit, tuple[float, ...]]:
 
 def _parse_text(text: tuple[str, str], beta: float | None, strength: str | None) -> tuple[Edit, tuple[float, ...]]:
     if not strength:
-        raise InvalidInput("--text needs --strength, for instance --strength 2", field="--strength")
+        raise InvalidInput("--text needs --strength, for instance --strength 4", field="--strength")
     edit = Edit(text=TextEdit(neutral=text[0], target=text[1], beta=beta))
     return edit, _set_strength(edit, strength, "--strength", strength)
 

@@ -1,5 +1,6 @@
 """`seamline styleclip`: get a bundle ready for edits from texts."""
 
+from math import inf
 from typing import Annotated
 
 import typer
@@ -30,6 +31,12 @@ def prepare(
     beta: Annotated[
         float, typer.Option(min=0.0, max=0.99, help="Relevance a channel must have, where an edit does not say.")
     ] = 0.2,
+    longest_step: Annotated[
+        float,
+        typer.Option(
+            min=0.1, help="Standard deviations, over all channels, that a strength of 1 moves; inf as published."
+        ),
+    ] = inf,
     seed: Annotated[int, typer.Option(help="Draws the faces.")] = 0,
 ) -> None:
     """Measure what each style channel does to what CLIP sees, and write it into the bundle.
@@ -37,10 +44,12 @@ def prepare(
     Needed once for every pair of generator and CLIP. A run that is broken off goes on where it was.
     """
     opened = load_bundle(bundle, bundles_directory())
-    asked = Preparation(samples=samples, beta=beta, seed=seed, partial=opened.directory / PARTIAL)
+    asked = Preparation(
+        samples=samples, beta=beta, longest_step=longest_step, seed=seed, partial=opened.directory / PARTIAL
+    )
     with Progress(console=console) as bars:
         task = bars.add_task("moving channels", total=None)
         relevance = prepared(opened, asked, lambda done, total: bars.update(task, completed=done, total=total))
-    source = f"seamline styleclip prepare --samples {samples} --beta {beta:g} --seed {seed}"
-    entry = put_relevance(opened.directory, relevance, source)
+    options = f"--samples {samples} --beta {beta:g} --longest-step {longest_step:g} --seed {seed}"
+    entry = put_relevance(opened.directory, relevance, f"seamline styleclip prepare {options}")
     console.print(f"{entry.file}: {len(relevance.std)} channels, {entry.size / 1e6:.2f} MB", highlight=False)

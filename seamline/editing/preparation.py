@@ -6,6 +6,7 @@ value in sampled faces, and the differences of the pictures' embeddings are aver
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import cast
 
@@ -42,7 +43,8 @@ class Preparation:
     samples: int
     """Faces in which each channel is moved."""
     beta: float
-    """To be stored with the result."""
+    longest_step: float = inf
+    """Both to be stored with the result."""
     partial: Path
     """File that keeps what is measured until all is."""
     seed: int = 0
@@ -74,7 +76,8 @@ def prepared(bundle: Bundle, asked: Preparation, on_progress: Progress) -> Relev
             with atomic_write(asked.partial) as file:
                 file.write(save({"found": torch.stack(found)}, of))
     asked.partial.unlink(missing_ok=True)
-    return Relevance(embeddings=torch.stack(found), mean=mean, std=std, beta=asked.beta)
+    embeddings = torch.stack(found)
+    return Relevance(embeddings=embeddings, mean=mean, std=std, beta=asked.beta, longest_step=asked.longest_step)
 
 
 def _identification(bundle: Bundle, asked: Preparation) -> dict[str, str]:

@@ -70,8 +70,8 @@ def style_direction(bundle: Bundle, text: Text, *, in_deviations: bool = True) -
             style itself, as in Stitch it in Time.
 
     Returns:
-        One (channels,) float32 per layer of `Generator.styles`: at convolutions at most one unit of the channel, zeros
-        at toRGB.
+        One (channels,) float32 per layer of `Generator.styles`: at convolutions at most one unit of the channel, and
+        over all channels at most the bundle's `Relevance.longest_step`; zeros at toRGB.
 
     Raises:
         InvalidInput: The texts mean the same to CLIP, or no channel is relevant enough; the message names a beta that
@@ -86,6 +86,7 @@ def _style_direction(bundle: Bundle, text: Text, in_deviations: bool) -> tuple[T
     relevance = bundle.relevance
     wanted = text_direction(bundle, text.neutral, text.target)
     steps = channel_steps(relevance.embeddings, wanted, text.beta)
+    steps = steps * (relevance.longest_step / steps.norm()).clamp(max=1)
     if in_deviations:
         steps = steps * relevance.std
     generator = cast(Generator, bundle.module("generator"))

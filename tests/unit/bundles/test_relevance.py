@@ -1,5 +1,9 @@
 """What text edits need, written into a bundle and read from it."""
 
+import math
+import tomllib
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,7 +22,9 @@ def plain(tmp_path) -> Bundle:
 
 def relevance(channels: int) -> Relevance:
     rows = F.normalize(torch.randn(channels, 8), dim=1)
-    return Relevance(embeddings=rows, mean=torch.randn(channels), std=torch.rand(channels), beta=0.15)
+    return Relevance(
+        embeddings=rows, mean=torch.randn(channels), std=torch.rand(channels), beta=0.15, longest_step=6.5
+    )
 
 
 def put(plain: Bundle, extra: int = 0) -> Relevance:
@@ -33,7 +39,7 @@ def opened(plain: Bundle) -> Bundle:
 
 def test_it_reads_back(plain: Bundle) -> None:
     written, read = put(plain), opened(plain).relevance
-    assert read.beta == written.beta
+    assert (read.beta, read.longest_step) == (written.beta, written.longest_step)
     torch.testing.assert_close(read.embeddings, written.embeddings, atol=1e-3, rtol=0)  # stored in float16
     torch.testing.assert_close((read.mean, read.std), (written.mean, written.std), atol=0, rtol=0)
 
@@ -64,11 +70,21 @@ def test_a_changed_file_is_refused(plain: Bundle) -> None:
 
 
 def test_the_manifest_keeps_its_entry(plain: Bundle) -> None:
-    import tomllib
-
     put(plain)
     manifest, content = read_manifest(plain.directory)
     assert manifest.relevance is not None
     assert parse_manifest(tomllib.loads(format_manifest(manifest))) == manifest
     with pytest.raises(ValueError, match="beta must be from 0"):
         parse_manifest(tomllib.loads(content.decode().replace("beta = 0.15", "beta = 1.5")))
+    for wrong in ("0", "-1.0", "nan"):
+        with pytest.raises(ValueError, match="longest_step must be above 0"):
+            parse_manifest(tomllib.loads(content.decode().replace("longest_step = 6.5", f"longest_step = {wrong}")))
+
+
+def test_a_manifest_that_names_no_longest_step_has_none(plain: Bundle) -> None:
+    put(plain)
+    manifest, content = read_manifest(plain.directory)
+    assert manifest.relevance is not None
+    without = parse_manifest(tomllib.loads(content.decode().replace("longest_step = 6.5\n", "")))
+    assert without.relevance == replace(manifest.relevance, longest_step=math.inf)
+    assert parse_manifest(tomllib.loads(format_manifest(without))) == without

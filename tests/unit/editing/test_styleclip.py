@@ -1,6 +1,8 @@
 """Directions from texts, against StyleCLIP's formula written out channel by channel."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,13 +95,26 @@ def test_a_higher_beta_moves_fewer_channels_and_the_strongest_as_far(bundle: Bun
     torch.testing.assert_close(narrow[narrow != 0], wide[narrow != 0])
 
 
+def test_no_step_is_longer_than_the_bundles_longest(bundle: Bundle, tmp_path: Path) -> None:
+    published = style_direction(bundle, GLASSES)
+    length = float((_convolutions(bundle, published) / bundle.relevance.std).norm())
+    for longest, expected in ((length / 3, 1 / 3), (2 * length, 1)):
+        bounded = tiny_bundle(tmp_path / f"{longest:g}")
+        put_relevance(bounded.directory, replace(bundle.relevance, longest_step=longest), "tests")
+        found = style_direction(load_bundle(bounded.name, bounded.directory.parent), GLASSES)
+        for step, as_published in zip(found, published, strict=True):
+            torch.testing.assert_close(step, expected * as_published)
+
+
+def _convolutions(bundle: Bundle, direction: list[torch.Tensor]) -> torch.Tensor:
+    layers = style_layers(bundle.generator())
+    return torch.cat([step for step, layer in zip(direction, layers, strict=True) if isinstance(layer, SynthesisLayer)])
+
+
 def test_stits_directions_are_in_units_of_the_styles(bundle: Bundle) -> None:
     plain, scaled = (style_direction(bundle, GLASSES, in_deviations=unit) for unit in (False, True))
     convolutions = [isinstance(layer, SynthesisLayer) for layer in style_layers(bundle.generator())]
-    moved = [
-        torch.cat([step for step, is_convolution in zip(steps, convolutions, strict=True) if is_convolution])
-        for steps in (plain, scaled)
-    ]
+    moved = [_convolutions(bundle, steps) for steps in (plain, scaled)]
     assert moved[0].abs().max() == 1
     torch.testing.assert_close(moved[1], moved[0] * bundle.relevance.std)
     assert not any(step.any() for step, is_convolution in zip(plain, convolutions, strict=True) if not is_convolution)
