@@ -1,6 +1,6 @@
 """What styles learned from two texts do to faces that no step of the learning saw.
 
-    nice python bench/styles.py [--bundle avatar-256] [--faces 40] [--store file:///dir]
+    nice python bench/styles.py [--bundle avatar-256] [--faces 40] [--strength 1] [--store file:///dir]
         [--strip docs/styles/styles.png] [--threads 2]
 
 Every style is learned as the inverter's Restyle would, unless the store has it. The attribute network, which takes no
@@ -118,14 +118,14 @@ def labelled(text: str, pictures: Tensor) -> np.ndarray:
     return np.concatenate([np.asarray(label), *faces], axis=1)
 
 
-def measure(bundle: Bundle, codes: Tensor, store: Store, tell: Callable[[str], None]) -> np.ndarray:
+def measure(bundle: Bundle, codes: Tensor, strength: float, store: Store, tell: Callable[[str], None]) -> np.ndarray:
     """Tells of every case, and returns the strip."""
     before = see(bundle, bundle.generator(), codes)
     rows = [labelled("as they are", before.pictures)]
     tell("| neutral → target | steps | loss | seconds | moved (the right way) | leakage | identity |")
     tell("|---|---|---|---|---|---|---|")
     for case in CASES:
-        style = planned_style(TextStyle(neutral=case.neutral, target=case.target), bundle)
+        style = planned_style(TextStyle(neutral=case.neutral, target=case.target, strength=strength), bundle)
         found, seconds = learned(bundle, style, store)
         generator = bundle.generator()
         found.add_to(generator, style.strength)
@@ -140,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="", help="name of an installed bundle")
     parser.add_argument("--faces", type=int, default=40)
+    parser.add_argument("--strength", type=float, default=1.0, help="of every style")
     parser.add_argument("--store", default="", help="URL of a store that keeps what is learned")
     parser.add_argument("--strip", type=Path, help="PNG to draw the first faces to")
     parser.add_argument("--threads", type=int, default=2)
@@ -149,7 +150,7 @@ def main() -> None:
     codes = random_codes(bundle, asked.faces, SEED)[:, None].expand(-1, bundle.num_ws, -1)
     with TemporaryDirectory() as directory:
         store = open_store(asked.store or Path(directory).as_uri())
-        strip = measure(bundle, codes, store, lambda line: print(line, flush=True))
+        strip = measure(bundle, codes, asked.strength, store, lambda line: print(line, flush=True))
     if asked.strip:
         asked.strip.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(strip).quantize(256).save(asked.strip, optimize=True)
