@@ -13,7 +13,7 @@ from seamline_inverter.options import InversionConfig, Method
 from seamline_inverter.prediction import hypernetwork_of
 from seamline_inverter.track_inversion import TrackFigures, TrackInversion
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, kw_only=True)

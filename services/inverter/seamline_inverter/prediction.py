@@ -2,14 +2,14 @@
 filters (HyperStyle, Alaluf et al. 2022, arXiv:2111.15666), and a short tuning from there.
 
 HyperStyle gives every picture filters of its own. A track has one face, so each pass looks at several of its crops,
-all drawn by the one generator that the passes before have made, and their mean is what changes it next. A face far from
-what the hypernetwork has seen may come out worse for it: then the filters stay as they are. What is still missing is
-then learned from the same crops.
+all drawn by the one generator that the passes before have made, and their mean is what changes it next. Passes end when
+one draws the crops worse than the last: of a face far from what the hypernetwork has seen, that may be the first. What
+is still missing is then learned from the same crops.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, count, islice
-from math import cos, pi
+from math import cos, inf, pi
 from typing import cast
 
 import torch
@@ -46,15 +46,11 @@ def hypernetwork_of(bundle: Bundle) -> HyperStyle:
     return cast(HyperStyle, bundle.module("hyperstyle"))
 
 
-def predicted_weights(
-    hypernetwork: HyperStyle,
-    generator: Generator,
-    images: Tensor,
-    codes: Tensor,
-    precision: Precision,
-    on_pass: Callable[[], None],
-) -> Mapping[str, Tensor]:
-    """Filters that fit all pictures together.
+@torch.no_grad()
+def refinements(
+    hypernetwork: HyperStyle, generator: Generator, images: Tensor, codes: Tensor, precision: Precision
+) -> Iterator[tuple[Mapping[str, Tensor], float]]:
+    """Looks at all pictures together, `PASSES` times.
 
     Args:
         hypernetwork: trained for the generator.
@@ -62,21 +58,21 @@ def predicted_weights(
         images: (B, 3, R, R) in [-1, 1].
         codes: (B, L, w_dim), theirs.
         precision: of the networks' activations.
-        on_pass: called after each of the `PASSES` passes; may raise.
 
-    Returns:
-        Filters (O, I, 3, 3) by name in the synthesis network.
+    Yields:
+        Filters (O, I, 3, 3) by name in the synthesis network, none at first, then those after each pass; and the mean
+        squared error of what is drawn with them.
     """
     offsets = Offsets()
-    with torch.no_grad():
-        for _ in range(PASSES):
-            weights = refined_weights(generator, offsets)
+    for passes in range(PASSES + 1):
+        weights = refined_weights(generator, offsets)
+        with compute(images.device, precision):
+            drawn = generator.synthesis(codes, weights=weights)
+        yield weights, (drawn - images).square().mean().item()
+        if passes < PASSES:
             with compute(images.device, precision):
-                drawn = generator.synthesis(codes, weights=weights)
                 seen = hypernetwork(images, drawn)
             offsets = accumulate(offsets, {name: offset.mean(0) for name, offset in seen.items()})
-            on_pass()
-        return refined_weights(generator, offsets)
 
 
 def predict(
@@ -85,19 +81,23 @@ def predict(
     images: Tensor,
     codes: Tensor,
     precision: Precision,
-    on_pass: Callable[[], None],
+    on_drawn: Callable[[], None],
 ) -> None:
-    """Gives a generator the filters that fit all pictures together, if it draws them better with these.
+    """Gives a generator the filters that fit all pictures together, by as many passes as make it draw them better.
 
-    Arguments as for `predicted_weights`, but that the generator is changed.
+    Arguments as for `refinements`, but that the generator is changed; `on_drawn` is called whenever the pictures have
+    been drawn, up to `PASSES` + 1 times, and may raise.
     """
-    predicted = predicted_weights(hypernetwork, generator, images, codes, precision, on_pass)
-    before, after = (_error(generator, images, codes, precision, weights) for weights in (None, predicted))
-    if after < before:
-        parameters = dict(generator.synthesis.named_parameters())
-        with torch.no_grad():
-            for name, weight in predicted.items():
-                parameters[name].copy_(weight)
+    kept: Mapping[str, Tensor] = {}
+    least = inf
+    for weights, error in refinements(hypernetwork, generator, images, codes, precision):
+        on_drawn()
+        if error >= least:
+            break
+        kept, least = weights, error
+    with torch.no_grad():
+        for name, weight in kept.items():
+            generator.synthesis.get_parameter(name).copy_(weight)
 
 
 def crop_batches(crops: int, seed: int | None) -> list[Tensor]:
@@ -123,11 +123,3 @@ def tune_to_crops(
     for update, crops in enumerate(batches):
         tuning.scale_rate(RATE * (1 + cos(pi * update / len(batches))) / 2)
         yield tuning.update(codes[crops], images[crops], crops)
-
-
-def _error(
-    generator: Generator, images: Tensor, codes: Tensor, precision: Precision, weights: Mapping[str, Tensor] | None
-) -> float:
-    with torch.no_grad(), compute(images.device, precision):
-        drawn = generator.synthesis(codes, weights=weights)
-    return (drawn - images).square().mean().item()

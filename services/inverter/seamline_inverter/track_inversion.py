@@ -105,7 +105,7 @@ class TrackInversion:
         config = self._config.tuning
         places, pixels = crops.spread(CROPS)
         images, codes = to_images(pixels, pivots.device), pivots[places]
-        with self._job.step("predict", total=PASSES) as step:
+        with self._job.step("predict", total=PASSES + 1) as step:
             predict(hypernetwork_of(self._bundle), generator, images, codes, config.precision, step.advance)
         parts = crop_batches(len(images), config.seed)
         with self._job.step("refine", total=sum(map(len, parts))) as step:

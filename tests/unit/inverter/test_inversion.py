@@ -23,7 +23,6 @@ from seamline.bundles import Bundle
 from seamline.errors import Cancelled, InvalidInput, Precondition
 from seamline.inversion import Inversion
 from seamline.job import Job
-from seamline.networks.hyperstyle import PASSES
 from seamline.storage import Store, open_store
 from seamline.storage.framepack import Frames
 from seamline.tuning import batch_order, to_images
@@ -232,7 +231,7 @@ def test_hyperstyle_draws_the_crops_better_without_going_over_all_of_them(
     inverted = invert(store, bundle, alignment, replace(CONFIG, method=Method.HYPERSTYLE), recorder.job)
     assert {"encode", "predict", "refine", "measure"} <= recorder.job.seconds.keys()
     assert "pti" not in recorder.job.seconds
-    assert recorder.frames == PASSES
+    assert recorder.frames == 2  # drawings: an untrained hypernetwork's first pass draws nothing better
     assert inverted.psnr_db > inverted.pivot_psnr_db + 1
     written = Inversion.open(store, inverted.ref)
     generator, (_, codes) = written.tune(bundle.generator(), 0), written.pivots(0)

@@ -13,7 +13,7 @@ from seamline_inverter.prediction import (
     crop_batches,
     hypernetwork_of,
     predict,
-    predicted_weights,
+    refinements,
     tune_to_crops,
 )
 from torch import Tensor
@@ -58,14 +58,18 @@ def images() -> Tensor:
     return torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(4)) * 2 - 1
 
 
-def ignore() -> None:
-    pass
+def looked(hypernetwork: HyperStyle, generator: Generator, images: Tensor, codes: Tensor) -> Mapping[str, Tensor]:
+    """The filters after all passes."""
+    made = list(refinements(hypernetwork, generator, images, codes, "float32"))
+    assert len(made) == PASSES + 1
+    assert made[0][0] == {}
+    return made[-1][0]
 
 
 def test_one_picture_gets_its_own_filters(
     hypernetwork: HyperStyle, generator: Generator, images: Tensor, codes: Tensor
 ) -> None:
-    shared = predicted_weights(hypernetwork, generator, images[:1], codes[:1], "float32", ignore)
+    shared = looked(hypernetwork, generator, images[:1], codes[:1])
     own = refine(hypernetwork, generator, images[:1], codes[:1])
     assert shared.keys() == own.keys()
     for name, weight in shared.items():
@@ -75,7 +79,7 @@ def test_one_picture_gets_its_own_filters(
 def test_several_pictures_get_the_mean_of_what_each_pass_says(
     hypernetwork: HyperStyle, generator: Generator, images: Tensor, codes: Tensor
 ) -> None:
-    weights = predicted_weights(hypernetwork, generator, images, codes, "float32", ignore)
+    weights = looked(hypernetwork, generator, images, codes)
     filters = dict(generator.synthesis.named_parameters())
     offsets = {name: torch.zeros(()) for name in weights}
     for _ in range(PASSES):
@@ -90,56 +94,59 @@ def test_several_pictures_get_the_mean_of_what_each_pass_says(
         torch.testing.assert_close(weight, filters[name] * (1 + offsets[name]), rtol=1e-4, atol=1e-4)
 
 
-def test_tells_of_every_pass_and_stops_when_told(
+def test_each_passs_error_is_of_what_its_filters_draw(
     hypernetwork: HyperStyle, generator: Generator, images: Tensor, codes: Tensor
 ) -> None:
-    passes: list[int] = []
+    for weights, found in refinements(hypernetwork, generator, images, codes, "float32"):
+        drawn = generator.synthesis(codes, weights=weights)
+        assert found == pytest.approx((drawn - images).square().mean().item(), rel=1e-5)
+
+
+def test_tells_of_every_drawing_and_stops_when_told(
+    bundle: Bundle, generator: Generator, images: Tensor, codes: Tensor
+) -> None:
+    told: list[int] = []
 
     def stop() -> None:
-        passes.append(1)
-        if len(passes) == 2:
+        told.append(1)
+        if len(told) == 2:
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        predicted_weights(hypernetwork, generator, images, codes, "float32", stop)
-    assert len(passes) == 2
+        predict(hypernetwork_of(bundle), bundle.generator(), images, codes, "float32", stop)
+    assert len(told) == 2
 
 
-def test_predicted_filters_are_kept_where_they_draw_better(
-    hypernetwork: HyperStyle, bundle: Bundle, generator: Generator, images: Tensor, codes: Tensor
-) -> None:
-    made = bundle.generator().requires_grad_(False)
-    weights = predicted_weights(hypernetwork, generator, images, codes, "float32", ignore)
-    with torch.no_grad():
-        goal = generator.synthesis(codes, weights=weights)  # what prediction from `images` would draw
-    offered = PredictsAlways(weights, dict(generator.synthesis.named_parameters()))
-    predict(offered, made, goal, codes, "float32", ignore)  # pyright: ignore[reportArgumentType]
-    for name, weight in weights.items():
-        torch.testing.assert_close(made.synthesis.get_parameter(name), weight, rtol=1e-3, atol=1e-4)
+CHANGED, CHANNELS = "b16.conv1.weight", 16
 
 
-def test_predicted_filters_are_dropped_where_they_draw_worse(
-    bundle: Bundle, generator: Generator, codes: Tensor
-) -> None:
-    with torch.no_grad():
-        images = generator.synthesis(codes)
-    filters = dict(generator.synthesis.named_parameters())
-    wrong = {name: filters[name] * 3 + 1 for name in ("b16.conv1.weight", "b32.conv1.weight")}
-    made = bundle.generator().requires_grad_(False)
-    offered = PredictsAlways(wrong, filters)
-    predict(offered, made, images, codes, "float32", ignore)  # pyright: ignore[reportArgumentType]
-    for name in wrong:
-        assert torch.equal(made.synthesis.get_parameter(name), filters[name])
+def slanted(filters: Tensor, slant: float) -> Tensor:
+    """Filters (O, I, 3, 3) whose last inputs count for more: what demodulation does not undo."""
+    return filters * (1 + slant * torch.linspace(-1, 1, filters.shape[1]))[:, None, None]
 
 
-class PredictsAlways:
-    """In the place of a hypernetwork: its passes come to given filters, whatever the pictures."""
+class Slants:
+    """In the place of a hypernetwork: slants the filters `CHANGED` by so much in each pass, whatever the pictures."""
 
-    def __init__(self, weights: Mapping[str, Tensor], filters: Mapping[str, Tensor]) -> None:
-        self._offsets = {name: (weight / filters[name] - 1) / PASSES for name, weight in weights.items()}
+    def __init__(self, *steps: float) -> None:
+        self._steps = iter(steps)
 
     def __call__(self, images: Tensor, drawn: Tensor) -> dict[str, Tensor]:
-        return {name: offset.expand(len(images), *offset.shape) for name, offset in self._offsets.items()}
+        offset = slanted(torch.ones(1, CHANNELS, 1, 1), next(self._steps)) - 1
+        return {CHANGED: offset.expand(len(images), -1, -1, -1, -1)}
+
+
+@pytest.mark.parametrize("better", range(PASSES + 1))
+def test_passes_go_on_while_they_draw_better(bundle: Bundle, generator: Generator, codes: Tensor, better: int) -> None:
+    filters, drawings = generator.synthesis.get_parameter(CHANGED), []
+    goal = slanted(filters, 0.1 * better)
+    with torch.no_grad():
+        images = generator.synthesis(codes, weights={CHANGED: goal})
+    made = bundle.generator().requires_grad_(False)
+    offered = Slants(*[0.1] * better, 1.0)
+    predict(offered, made, images, codes, "float32", lambda: drawings.append(1))  # pyright: ignore[reportArgumentType]
+    assert len(drawings) == min(better + 2, PASSES + 1)
+    torch.testing.assert_close(made.synthesis.get_parameter(CHANGED), goal, rtol=1e-4, atol=1e-5)
 
 
 def test_says_which_bundle_has_no_hypernetwork_and_what_to_do(tmp_path: Path) -> None:
