@@ -4,11 +4,14 @@ from enum import StrEnum
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from seamline.alignment import TrackGeometry
 from seamline.errors import Precondition
 from seamline.geometry import inverse_coefficients
 from seamline.storage.framepack import Frames
+from seamline_stitcher.masks import MaskConfig, Masks, scaled
 
 Pixels = NDArray[np.uint8]
 
@@ -53,6 +56,21 @@ def outline(landmarks: NDArray[np.floating], quad: NDArray[np.floating], size: i
     mask = cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 255)
     mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1)))
     return np.pad(mask[1:-1, 1:-1], 1).astype(np.uint8, copy=False)
+
+
+def outlines(geometry: TrackGeometry, place: slice, size: int, config: MaskConfig) -> Masks:
+    """Masks of what Poisson blending pastes of some of a track's crops, of `size` pixels: the landmarks' hull, with a
+    border as wide as that around a face.
+
+    Raises:
+        Precondition: as `outline`.
+    """
+    faces = list(zip(geometry.landmarks[place], geometry.quads[place], strict=True))
+    content, full = (
+        torch.from_numpy(np.stack([outline(landmarks, quad, size, margin) for landmarks, quad in faces]))[:, None] / 255
+        for margin in (0, scaled(config.outer_dilation, size))
+    )
+    return Masks(content=content, border=full - content, full=full)
 
 
 def poisson(edits: Frames, sources: Frames, masks: Pixels) -> Frames:

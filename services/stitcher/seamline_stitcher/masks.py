@@ -109,6 +109,14 @@ def _face(classes: Tensor, background: tuple[int, ...]) -> Tensor:
     return (~torch.isin(classes.long(), torch.tensor(background, device=classes.device))).float()
 
 
+def whole_crops(crops: Tensor, config: MaskConfig) -> Masks:
+    """Masks of crops (N, 3, R, R) that are pasted whole: the border is the strip along their edges."""
+    region = torch.ones_like(crops[:, :1])
+    strip = scaled(config.frame_border, crops.shape[-1])
+    content, border, full = split_region(region, frame_border=strip, inner=0, outer=0, whole=False)
+    return Masks(content=content, border=border, full=full)
+
+
 def split_region(
     region: Tensor, *, frame_border: int, inner: int, outer: int, whole: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -153,8 +161,12 @@ def feathered(full: Tensor, feather: int) -> NDArray[np.uint8]:
         (N, R, R), 0..255, exactly 0 outside the full mask.
     """
     radius = scaled(feather, full.shape[-1])
-    levels = (full[:, 0] * 255).round().to(torch.uint8).cpu().numpy()
-    return np.stack([_feather(level, 2 * radius + 1) for level in levels])
+    return np.stack([_feather(level, 2 * radius + 1) for level in to_levels(full)])
+
+
+def to_levels(mask: Tensor) -> NDArray[np.uint8]:
+    """A mask (N, 1, R, R) in 0..1 as grey levels (N, R, R)."""
+    return (mask[:, 0] * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def _feather(level: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

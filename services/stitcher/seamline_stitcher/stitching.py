@@ -20,12 +20,12 @@ from seamline.storage.framepack import Frames, encode_frames
 from seamline.storage.store import Store
 from seamline.tuning import check_finite, compute, to_images, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
-from seamline_stitcher.blending import Blend, outline, poisson
-from seamline_stitcher.masks import Masks, feathered, parse, scaled
+from seamline_stitcher.blending import Blend, outlines, poisson
+from seamline_stitcher.masks import Masks, feathered, parse, to_levels, whole_crops
 from seamline_stitcher.plan import Plan, opened
 from seamline_stitcher.stitching_tuning import Goal, stitch
 
-VERSION = 5
+VERSION = 6
 BATCH = 8
 """Frames that are drawn or parsed together."""
 
@@ -149,14 +149,13 @@ class RangeStitcher:
             return []
         generator = self._generator(track)
         crops = self._aligned.crops(track, [stored])[place.start - base : place.stop - base]
-        goal, masks = self._goal(generator, self._edited(track, geometry, place), crops)
+        goal, masks = self._goal(generator, self._edited(track, geometry, place), crops, geometry, place)
         images, steps = goal.edit, [0] * len(goal)
         if self._plan.blend is Blend.STITCH:
             images, steps = self._tuned(generator, goal)
         elif self._plan.blend is Blend.POISSON:
-            images, masks[..., 2] = self._cloned(goal, crops, geometry, place)
-        elif self._plan.blend is Blend.PASTE:
-            masks[..., 2] = 255
+            with self._job.step("blend"):
+                images = to_images(poisson(to_pixels(goal.edit), crops, masks[..., 2]), goal.edit.device)
         losses = zip(goal.border_loss(goal.edit).tolist(), goal.border_loss(images).tolist(), strict=True)
         records = [
             FrameRecord(frame=frame, track=track, steps=taken, border_naive=naive, border_stitched=stitched)
@@ -185,7 +184,9 @@ class RangeStitcher:
             codes = pivots[place].to(self._bundle.device)
             return apply(self._bundle, self._plan.edits, codes, seconds, self._plan.algorithm)
 
-    def _goal(self, generator: Generator, edited: EditedCodes, crops: Frames) -> tuple[Goal, NDArray[np.uint8]]:
+    def _goal(
+        self, generator: Generator, edited: EditedCodes, crops: Frames, geometry: TrackGeometry, place: slice
+    ) -> tuple[Goal, NDArray[np.uint8]]:
         """What the tuning aims at, and the masks as stored: content, border, pasted."""
         precision, device = self._plan.tuning.precision, self._bundle.device
         drawn: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -196,14 +197,29 @@ class RangeStitcher:
                 source = to_images(crops[part], device)
                 with compute(device, precision):
                     edit = generator.synthesis_from_styles(edited[part].styles_in(generator))
-                grown = None if self._plan.algorithm is Algorithm.STIT else edit.float()
-                masks = parse(self._bundle, source, self._plan.masks, grown)
-                drawn.append((source, edit, masks.border, masks.content))
-                stored.append(_as_pixels(masks, feathered(masks.full, self._plan.masks.feather)))
+                first = place.start + start
+                masks, opacity = self._masks(source, edit, geometry, slice(first, first + len(source)))
+                drawn.append((source, edit, masks.border.to(device), masks.content.to(device)))
+                stored.append(np.stack([to_levels(masks.content), to_levels(masks.border), opacity], axis=-1))
                 step.advance(len(source))
         source, edit, border, content = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         goal = Goal(codes=edited, source=source, edit=edit, border=border, content=content)
         return goal, np.concatenate(stored)
+
+    def _masks(
+        self, source: Tensor, edit: Tensor, geometry: TrackGeometry, place: slice
+    ) -> tuple[Masks, NDArray[np.uint8]]:
+        """Masks of what the blend pastes of some crops, whose border is its own, and its opacity (N, R, R)."""
+        config = self._plan.masks
+        if self._plan.blend is Blend.PASTE:
+            masks = whole_crops(source, config)
+        elif self._plan.blend is Blend.POISSON:
+            masks = outlines(geometry, place, source.shape[-1], config)
+        else:
+            grown = None if self._plan.algorithm is Algorithm.STIT else edit.float()
+            masks = parse(self._bundle, source, config, grown)
+            return masks, feathered(masks.full, config.feather)
+        return masks, to_levels(masks.full)
 
     def _tuned(self, generator: Generator, goal: Goal) -> tuple[Tensor, list[int]]:
         config = self._plan.tuning
@@ -216,17 +232,6 @@ class RangeStitcher:
 
             crops = stitch(generator, goal, config, on_step)
         return crops.images, crops.steps
-
-    def _cloned(
-        self, goal: Goal, crops: Frames, geometry: TrackGeometry, place: slice
-    ) -> tuple[Tensor, NDArray[np.uint8]]:
-        """The edit in Poisson blending (N, 3, R, R), and where it is (N, R, R)."""
-        size = crops.shape[1]
-        margin = scaled(self._plan.masks.outer_dilation, size)
-        with self._job.step("blend"):
-            faces = zip(geometry.landmarks[place], geometry.quads[place], strict=True)
-            outlines = np.stack([outline(landmarks, quad, size, margin) for landmarks, quad in faces])
-            return to_images(poisson(to_pixels(goal.edit), crops, outlines), goal.edit.device), outlines
 
     def _paste(
         self,
@@ -243,12 +248,6 @@ class RangeStitcher:
             for number, face, quad, mask in zip(geometry.frames[place], faces, quads, masks, strict=True):
                 frames[number - wanted[0]] = pasted(frames[number - wanted[0]], face, quad, mask[..., 2])
                 step.advance()
-
-
-def _as_pixels(masks: Masks, pasted: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(N, R, R, 3): content, border, pasted."""
-    levels = [(mask[:, 0] * 255).round().to(torch.uint8).cpu().numpy() for mask in (masks.content, masks.border)]
-    return np.stack([*levels, pasted], axis=-1)
 
 
 def _span(frames: Range) -> str:
