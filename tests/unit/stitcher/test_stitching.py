@@ -1,75 +1,31 @@
 """The stitch stage: what changes in the frames, what does not, and how it goes on after it was stopped."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import seamline_stitcher.stitching as stage
 import torch
-from seamline_inverter.inversion import invert
-from seamline_inverter.options import InversionConfig
-from seamline_inverter.pivotal_tuning import TuningConfig
 from seamline_inverter.restyle import restyle
 from seamline_inverter.style_adaptation import StyleConfig
 from seamline_stitcher.blending import Blend
 from seamline_stitcher.masks import MaskConfig, Masks
-from seamline_stitcher.plan import Plan
-from seamline_stitcher.stitching import Stitched, stitch_range
-from seamline_stitcher.stitching_tuning import StitchingConfig
 
 from seamline.algorithm import Algorithm
 from seamline.alignment import Alignment
 from seamline.bundles import Bundle
-from seamline.editing.edit import PlannedEdit
 from seamline.editing.style import Style
 from seamline.errors import InvalidInput, NotFound, Precondition, StoreUnavailable
-from seamline.geometry import paste, paste_sampled
+from seamline.geometry import paste_sampled
 from seamline.inversion import Inversion
 from seamline.job import Job
-from seamline.storage import Artifact, Store, decode_frames, open_store
+from seamline.storage import Artifact, Store, decode_frames
 from seamline.tuning import to_pixels
 from seamline.v1.media_pb2 import ArtifactRef
-from tests.fakes.alignment import HEIGHT, RANGES, WIDTH, put_alignment, quad
+from tests.fakes.alignment import HEIGHT, RANGES, WIDTH, put_alignment
 from tests.fakes.bundle import tiny_bundle
-
-TUNING = StitchingConfig(
-    max_steps=3, learning_rate=2e-3, style_learning_rate=1e-2, frames_together=32, batch_size=4, seed=0
-)
-
-
-def edit(name: str, *keyframes: tuple[float, float]) -> PlannedEdit:
-    """A step along a direction."""
-    return PlannedEdit(name=name, keyframes=keyframes)
-
-
-PLAN = Plan(edits=(edit("smile", (0.0, 2.0)), edit("age", (0.0, -1.0))), frames=(0, 10), tuning=TUNING)
-HIDDEN = 5
-
-
-@dataclass
-class Inverted:
-    """A store with everything that the stitcher needs."""
-
-    store: Store
-    bundle: Bundle
-    alignment: ArtifactRef
-    inversion: ArtifactRef
-
-    def stitch(self, plan: Plan = PLAN, store: Store | None = None) -> Stitched:
-        """Runs the stage."""
-        return stitch_range(store or self.store, self.bundle, self.alignment, self.inversion, plan, Job("stitch"))
-
-    def frames(self, stitched: Stitched) -> np.ndarray:
-        """The edited frames of the whole range."""
-        artifact = Artifact.open(self.store, stitched.ref, stage="stitch")
-        names = sorted(name for name in artifact.parts if name.startswith("frames-"))
-        return np.concatenate([decode_frames(artifact.read_part(name)) for name in names])
-
-    def source(self) -> np.ndarray:
-        """The frames before."""
-        alignment = Alignment.open(self.store, self.alignment)
-        return np.concatenate([alignment.frames(stored) for stored in alignment.ranges])
+from tests.fakes.inverted import HIDDEN, PLAN, TUNING, Inverted, edit, inverted_video
 
 
 class FailOnceStore:
@@ -91,12 +47,7 @@ class FailOnceStore:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Inverted:
-    folder = Path(tmp_path_factory.mktemp("stitch"))
-    bundle, store = tiny_bundle(folder / "bundles"), open_store(f"file://{folder}/store")
-    alignment = put_alignment(store, bundle, hidden=[HIDDEN])
-    config = InversionConfig(tuning=TuningConfig(max_passes=2, learning_rate=3e-3, batch_size=4))
-    inversion = invert(store, bundle, alignment, config, Job("invert")).ref
-    return Inverted(store, bundle, alignment, inversion)
+    return inverted_video(Path(tmp_path_factory.mktemp("stitch")))
 
 
 @pytest.fixture
@@ -221,7 +172,7 @@ def test_goes_on_after_the_range_that_failed(made: Inverted, counted: list[int])
 def test_the_edit_changes_with_the_frames_moments(made: Inverted) -> None:
     # At 25 frames a second: nothing until frame 2, all of it from frame 6 on.
     growing = replace(PLAN, edits=(edit("smile", (0.08, 0.0), (0.24, 3.0)),), blend=Blend.FEATHER)
-    naive = crops(made, growing, "naive")
+    naive = made.crops(growing, "naive")
     inversion = stage.Inversion.open(made.store, made.inversion)
     generator = inversion.tune(made.bundle.generator(), 0)
     frames, pivots = inversion.pivots(0)
@@ -232,70 +183,6 @@ def test_the_edit_changes_with_the_frames_moments(made: Inverted) -> None:
                 codes = pivots[[row]] + strengths[number] * made.bundle.directions["smile"]
                 expected = stage.to_pixels(generator.synthesis(codes))[0]
             assert np.abs(naive[row].astype(int) - expected).max() <= 1, number
-
-
-def crops(made: Inverted, plan: Plan, kind: str) -> np.ndarray:
-    """The crops (n, R, R, 3) of one kind that a whole plan makes."""
-    artifact = Artifact.open(made.store, made.stitch(plan).ref, stage="stitch")
-    names = sorted(name for name in artifact.parts if name.startswith(f"{kind}-"))
-    return np.concatenate([decode_frames(artifact.read_part(name)) for name in names])
-
-
-@pytest.mark.parametrize("blend", Blend)
-def test_only_where_it_is_pasted_a_blend_changes_the_frame(made: Inverted, blend: Blend) -> None:
-    plan = replace(PLAN, blend=blend)
-    frames, source = made.frames(made.stitch(plan)), made.source()
-    opacities = iter(crops(made, plan, "masks")[..., 2])
-    geometry = Alignment.open(made.store, made.alignment).geometry(0)
-    for number in geometry.frames:
-        corners, opacity = quad(number), next(opacities)
-        white = paste(np.zeros_like(source[0]), np.full((64, 64, 3), 255, np.uint8), corners, (opacity > 0) * 1.0)
-        touched = white.any(-1)
-        changed = (frames[number] != source[number]).any(-1)
-        assert changed.any()
-        assert not changed[~touched].any()
-    assert np.array_equal(frames[HIDDEN], source[HIDDEN])
-
-
-def test_every_blend_records_the_border_of_what_it_pastes(made: Inverted) -> None:
-    source = Alignment.open(made.store, made.alignment).crops(0) / 127.5 - 1
-    inversion = Inversion.open(made.store, made.inversion)
-    codes = inversion.pivots(0)[1] + 2 * made.bundle.directions["smile"] - made.bundle.directions["age"]
-    with torch.no_grad():
-        drawn = inversion.tune(made.bundle.generator(), 0).synthesis(codes).permute(0, 2, 3, 1).numpy()
-    for blend in Blend:
-        plan = replace(PLAN, blend=blend)
-        records, masks = made.stitch(plan).records, crops(made, plan, "masks")
-        border = masks[..., 1] / 255
-        assert not border[masks[..., 0] == 255].any()  # what is kept of the edit need not meet the source
-        off = (border[..., None] * (drawn - source)) ** 2
-        expected = off.sum((1, 2, 3)) / border.sum((1, 2))
-        assert [record.border_naive for record in records] == pytest.approx(expected.tolist(), rel=0.02), blend
-        assert {record.steps for record in records} == {TUNING.max_steps if blend is Blend.STITCH else 0}
-
-
-def test_only_tuning_and_poisson_take_the_border_nearer_to_the_source(made: Inverted) -> None:
-    for blend in Blend:
-        records = made.stitch(replace(PLAN, blend=blend)).records
-        gained = np.array([record.border_naive - record.border_stitched for record in records])
-        assert (gained > 0).all() if blend in (Blend.STITCH, Blend.POISSON) else (gained == 0).all()
-
-
-def test_paste_takes_the_whole_crop_and_poisson_the_outline(made: Inverted) -> None:
-    pasted = crops(made, replace(PLAN, blend=Blend.PASTE), "masks")
-    content, border, outline = np.moveaxis(crops(made, replace(PLAN, blend=Blend.POISSON), "masks"), -1, 0)
-    assert (pasted[..., 2] == 255).all()
-    assert (pasted[:, 3:-3, 3:-3, 1] == 0).all()  # 50 of 1024 pixels are 3 of 64
-    assert (pasted[..., 1].sum((1, 2)) == 255 * (64**2 - 58**2)).all()
-    assert set(np.unique(outline)) == {0, 255}
-    # An ellipse with half axes of 0.5 and 0.6 of the crop's, 3 px around it, and half a pixel.
-    assert outline.mean() / 255 == pytest.approx(np.pi * (16 + 3.5) * (19.2 + 3.5) / 64**2, rel=0.05)
-    assert content.mean() / 255 == pytest.approx(np.pi * (16 + 0.5) * (19.2 + 0.5) / 64**2, rel=0.05)
-    assert np.array_equal(border, outline - content)
-    plan = replace(PLAN, blend=Blend.POISSON)
-    source = Alignment.open(made.store, made.alignment).crops(0)
-    assert np.array_equal(crops(made, plan, "stitched")[outline == 0], source[outline == 0])
-    assert not np.array_equal(crops(made, plan, "stitched")[outline > 0], source[outline > 0])
 
 
 def test_the_blend_and_the_moments_are_part_of_the_key(made: Inverted) -> None:
