@@ -3,11 +3,12 @@
 As in the paper (Yao et al. 2021, arXiv:2106.11895) a small network first learns to read the attributes off codes of
 W+, from what the bundle's attribute network sees on the pictures that the generator draws of them; then every
 attribute's map learns to move what is read of it by as much as asked, while the others and the code stay. Codes are
-drawn as the encoder finds them: one of W, with offsets per layer as wide as its own. In the end the maps get the units
-of the bundle's directions.
+drawn as the encoder finds them: one of W, with offsets per layer as wide as its own. Maps find what the reader gets
+wrong, so both learn again once the reader has seen pictures of what the maps made. In the end the maps get the units of
+the bundle's directions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -33,10 +34,17 @@ DEFAULTS = LoopConfig(steps=4000, learning_rate=1e-3, weight_decay=0.1, ema=0.99
 """Steps of the reader, and again of the maps."""
 MAPS_RATE = 5e-3
 """Learning rate of the maps."""
+ROUNDS = 3
+"""Times that reader and maps are trained."""
 PICTURES, DRAWN = 10000, 25
-"""Codes of which pictures are read, and how many are drawn at a time."""
+"""Codes of which pictures are read in a round, and how many are drawn at a time."""
+FURTHEST = 3.0
+"""Strength, in standard deviations, up to which the pictures of a later round are edited."""
 READ, PER_ATTRIBUTE = 128, 16
 """Codes of a step of the reader's, and codes of each attribute in a step of the maps'."""
+LEAST_SPREAD = 0.2
+"""Deviation of the offsets per layer that is learned from, at least: off codes whose layers are all alike, as those of
+an encoder that stays in W, nothing could be read about a layer of its own."""
 LEAST_EFFECT = 0.25
 """No map is enlarged more than fourfold: what is hardly seen to move is hardly seen, not hardly moved."""
 MOST_LEAKAGE = 0.5
@@ -103,9 +111,13 @@ class Domain:
         return self.generator.mapping(batch["z"]) + width * spread * batch["noise"]
 
     @torch.no_grad()
+    def see(self, ws: Tensor) -> Tensor:
+        """Attributes (B, A) of the pictures of codes (B, L, w_dim)."""
+        return self.attributes(self.look.pictures(ws)).float()
+
     def read(self, ws: Tensor) -> Tensor:
-        """Attributes (B, A) of the pictures of codes (B, L, w_dim), kept to the range of what is rendered."""
-        values = self.attributes(self.look.pictures(ws)).float()
+        """The same, kept to the range of what is rendered."""
+        values = self.see(ws)
         return values.clamp(self.low.to(values), self.high.to(values))
 
     @torch.inference_mode()
@@ -121,6 +133,14 @@ class Domain:
         return (found - found.mean(1, keepdim=True)).square().mean(0).sqrt()
 
 
+def edited(maps: LatentTransformer, ws: Tensor, batch: Batch) -> Tensor:
+    """Codes (B, L, w_dim) with one edit each, all attributes in turn, as far as the targets of the batch say."""
+    rows = torch.arange(len(ws), device=ws.device)
+    strengths = ws.new_zeros(len(ws), len(maps.config.names))
+    strengths[rows, rows % strengths.shape[1]] = FURTHEST * (2 * batch["targets"] - 1)
+    return maps(ws, strengths)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
     """Codes, and what is seen on their pictures: drawn once, since drawing takes longer than all else."""
@@ -131,13 +151,23 @@ class Pictures:
     """(N, A)."""
     seed: int
 
+    def __add__(self, other: "Pictures") -> "Pictures":
+        """Both, in steps of the first."""
+        codes, values = torch.cat([self.codes, other.codes]), torch.cat([self.values, other.values])
+        return Pictures(codes=codes, values=values, seed=self.seed)
+
     @classmethod
-    def draw(cls, domain: Domain, spread: Tensor, path: Path, count: int, seed: int) -> "Pictures":
-        """Draw them, or read back what an earlier run has drawn into `path`."""
+    @torch.no_grad()
+    def draw(
+        cls, domain: Domain, spread: Tensor, path: Path, count: int, seed: int, maps: LatentTransformer | None = None
+    ) -> "Pictures":
+        """Draw those of random codes, edited by maps if given, or read back what an earlier run drew into `path`."""
         if not path.exists():
             codes = Codes(count=DRAWN, num_ws=domain.bundle.num_ws, w_dim=domain.bundle.w_dim, seed=seed)
-            ws = [domain.codes({k: v.to(spread.device) for k, v in codes(step).items()}, spread)
-                  for step in range(count // DRAWN)]  # fmt: skip
+            batches = [{k: v.to(spread.device) for k, v in codes(step).items()} for step in range(count // DRAWN)]
+            ws = [domain.codes(batch, spread) for batch in batches]
+            if maps:
+                ws = [edited(maps, part, batch) for part, batch in zip(ws, batches, strict=True)]
             values = [domain.read(part) for part in ws]
             path.parent.mkdir(parents=True, exist_ok=True)
             save_file({"codes": torch.cat(ws).cpu(), "values": torch.cat(values).cpu()}, path)
@@ -186,7 +216,7 @@ class EditingLoss:
 
 def effect(domain: Domain, ws: Tensor, move: Callable[[float], Tensor]) -> Tensor:
     """Mean change (A,) of what is seen on the pictures of codes (B, L, w_dim) per unit of strength, from -1 to +1."""
-    up, down = (torch.cat([domain.read(part) for part in move(sign).split(16)]) for sign in (1.0, -1.0))
+    up, down = (torch.cat([domain.see(part) for part in move(sign).split(16)]) for sign in (1.0, -1.0))
     return (up - down).mean(0) / 2
 
 
@@ -233,35 +263,44 @@ def trusted(maps: LatentTransformer, figures: Mapping[str, float]) -> LatentTran
     return kept
 
 
+def taught(
+    domain: Domain, spread: Tensor, pictures: Pictures, names: Sequence[str], out: Path, loop: LoopConfig
+) -> tuple[nn.Module, LatentTransformer]:
+    """A reader of what is seen on the pictures, and maps of the attributes `names` that go by it, both frozen."""
+    bundle, device = domain.bundle, domain.bundle.device
+    sizes = {"num_ws": bundle.num_ws, "w_dim": bundle.w_dim}
+    untaught = Reader(bundle.num_ws, bundle.w_dim, len(domain.names))
+    reader = train(untaught, reading_loss, pictures, out / "reader", loop).to(device).requires_grad_(False)
+    maps = train(
+        LatentTransformer(LatentTransformerConfig(names=tuple(names), **sizes)),
+        EditingLoss(domain=domain, spread=spread, reader=reader),
+        Codes(count=PER_ATTRIBUTE * len(names), seed=loop.seed, **sizes),
+        out / "maps",
+        replace(loop, learning_rate=MAPS_RATE, weight_decay=0.01),
+    )
+    return reader, cast(LatentTransformer, maps.to(device).requires_grad_(False))
+
+
 def main() -> None:
     """Train and report; see `--help`."""
     asked = options("latent_transformer", __doc__ or "", DEFAULTS, portraits=False)
-    device, seed, place = asked.loop.device, asked.loop.seed, asked.bundle
-    bundle = load_bundle(place.name, place.resolve().parent, device)
+    seed, place = asked.loop.seed, asked.bundle
+    bundle = load_bundle(place.name, place.resolve().parent, asked.loop.device)
     domain = Domain(bundle)
-    spread = domain.encoder_spread().clone()
+    found = domain.encoder_spread().clone()
+    spread = found.clamp(min=LEAST_SPREAD)
     names = [name for name in bundle.edits if name in domain.names]
-    config = {"names": names, "num_ws": bundle.num_ws, "w_dim": bundle.w_dim}
-    reader = train(
-        Reader(bundle.num_ws, bundle.w_dim, len(domain.names)),
-        reading_loss,
-        Pictures.draw(domain, spread, asked.out / "pictures.safetensors", PICTURES, seed),
-        asked.out / "reader",
-        asked.loop,
-    )
-    reader = reader.to(device).requires_grad_(False)
-    trained = train(
-        LatentTransformer(LatentTransformerConfig(**config)),
-        EditingLoss(domain=domain, spread=spread, reader=reader),
-        Codes(count=PER_ATTRIBUTE * len(names), num_ws=bundle.num_ws, w_dim=bundle.w_dim, seed=seed),
-        asked.out,
-        replace(asked.loop, learning_rate=MAPS_RATE, weight_decay=0.01),
-    )
-    maps = cast(LatentTransformer, trained).to(device)
-    seen = evaluate(maps, reader, domain, spread, faces=16)
+    pictures = Pictures.draw(domain, spread, asked.out / "pictures-0.safetensors", PICTURES, seed)
+    reader, maps = taught(domain, spread, pictures, names, asked.out / "round-0", asked.loop)
+    for number in range(1, ROUNDS):
+        path = asked.out / f"pictures-{number}.safetensors"
+        pictures += Pictures.draw(domain, spread, path, PICTURES, seed + number, maps)
+        reader, maps = taught(domain, spread, pictures, names, asked.out / f"round-{number}", asked.loop)
+    seen = evaluate(maps, reader, domain, found)
     calibrate(maps, seen)
     kept = trusted(maps, seen)
-    finish(asked, kept.cpu(), config | {"names": kept.config.names}, evaluate(kept.to(device), reader, domain, spread))
+    config = {"names": kept.config.names, "num_ws": bundle.num_ws, "w_dim": bundle.w_dim}
+    finish(asked, kept.cpu(), config, evaluate(kept.to(bundle.device), reader, domain, found))
 
 
 if __name__ == "__main__":

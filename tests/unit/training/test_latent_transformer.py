@@ -11,12 +11,14 @@ from seamline.networks.latent_transformer import LatentTransformer, LatentTransf
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 from tests.fakes.bundle import CONFIGS, tiny_bundle
 from training.latent_transformer import (
+    FURTHEST,
     Codes,
     Domain,
     EditingLoss,
     Pictures,
     Reader,
     calibrate,
+    edited,
     evaluate,
     reading_loss,
     trusted,
@@ -87,11 +89,18 @@ def test_some_codes_are_of_w_and_the_others_as_wide_as_the_encoders(domain, code
     assert float(wide[-1]) == pytest.approx(1.5, rel=0.2)
 
 
-def test_the_encoders_spread_is_that_of_its_layers(domain):
+def test_the_encoders_spread_is_that_of_its_layers(domain, monkeypatch):
     spread = domain.encoder_spread(count=4)
     assert spread.shape == (domain.bundle.num_ws, P)
-    assert (spread >= 0).all()
     assert spread.max() > 0
+    encoded = domain.bundle.infer
+
+    def in_w(kind, *inputs):
+        found = encoded(kind, *inputs)
+        return found[:, :1].expand_as(found) if kind == "e4e" else found
+
+    monkeypatch.setattr(domain.bundle, "infer", in_w)
+    torch.testing.assert_close(domain.encoder_spread(count=4), torch.zeros_like(spread), atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
@@ -176,6 +185,25 @@ def test_pictures_are_drawn_once_and_read_back(domain, tmp_path, monkeypatch):
     assert torch.equal(drawn.codes, again.codes)
     assert torch.equal(drawn(7)["values"], again(7)["values"])
     assert not torch.equal(drawn(7)["codes"], drawn(8)["codes"])
+
+
+def test_each_code_is_edited_by_one_attribute_and_the_attributes_take_turns(domain):
+    ws = torch.zeros(4, domain.bundle.num_ws, P)
+    moved = edited(perfect(domain), ws, {"targets": torch.tensor([0.0, 0.25, 0.5, 1.0])})[:, 0, [0, 2]]
+    expected = torch.tensor([[-1.0, 0.0], [0.0, -0.5], [0.0, 0.0], [0.0, 1.0]])
+    torch.testing.assert_close(moved, FURTHEST * expected)
+
+
+def test_a_later_rounds_pictures_are_of_what_the_maps_made(domain, tmp_path):
+    spread, maps = torch.full((domain.bundle.num_ws, P), 0.1), perfect(domain)
+    plain = Pictures.draw(domain, spread, tmp_path / "plain.safetensors", count=50, seed=1)
+    made = Pictures.draw(domain, spread, tmp_path / "made.safetensors", count=50, seed=1, maps=maps)
+    columns = (made.codes - plain.codes).abs().amax((0, 1)) > 0
+    assert columns.nonzero()[:, 0].tolist() == [0, 2]
+    torch.testing.assert_close(made.values[:25], domain.read(made.codes[:25]), rtol=2e-2, atol=2e-2)
+    both = plain + made
+    assert (len(both.codes), len(both.values)) == (100, 100)
+    assert torch.equal(both.codes[50:], made.codes)
 
 
 def test_calibrated_maps_move_as_far_as_the_directions_but_none_is_blown_up(domain):
