@@ -26,7 +26,7 @@ CROPS = 16
 """Crops of a track, spread evenly over it, that are looked at."""
 UPDATES, BATCH = 96, 2
 """Steps of the tuning, and crops in each."""
-RATE = 2.0
+RATE = 3.0
 """Its largest step, of pivotal tuning's."""
 
 
