@@ -28,7 +28,7 @@ from seamline_inverter.locality import LocalityConfig
 from seamline_inverter.options import InversionConfig, Method, inversion_config
 from seamline_inverter.pivotal_tuning import psnr_db
 from seamline_inverter.pivots import drawn_psnr, encode
-from seamline_inverter.prediction import hypernetwork_of
+from seamline_inverter.prediction import CROPS, hypernetwork_of, refinements
 from torch import Tensor
 
 from seamline.algorithm import Algorithm
@@ -97,11 +97,11 @@ def edit_kept(bundle: Bundle, made: Generator, codes: Tensor) -> float:
     return torch.cat(cosines).mean().item()
 
 
-def spread(source: Alignment, inversion: Inversion) -> tuple[Tensor, Tensor]:
+def spread(source: Alignment, inversion: Inversion, count: int = EDITED) -> tuple[Tensor, Tensor]:
     """Crops and codes of some frames."""
     track = source.tracks[0].id
     _, codes = inversion.pivots(track)
-    places = torch.linspace(0, len(codes) - 1, EDITED + 2)[1:-1].round().long()
+    places = torch.linspace(0, len(codes) - 1, count + 2)[1:-1].round().long()
     return to_images(source.crops(track)[places.numpy()], codes.device), codes[places]
 
 
@@ -134,6 +134,16 @@ def own_filters(bundle: Bundle, images: Tensor, codes: Tensor) -> float:
         weights = refine(hypernetwork_of(bundle), generator, images, codes)
         drawn = generator.synthesis(codes, weights=weights)
     return psnr_db((drawn - images).square().mean((1, 2, 3))).mean().item()
+
+
+def shared_filters(bundle: Bundle, images: Tensor, codes: Tensor) -> str:
+    """PSNR of one generator for all frames, as it is and after each pass of the hypernetwork, from codes of W."""
+    codes = codes.mean(1, keepdim=True).expand_as(codes)
+    precision = inversion_config(bundle.defaults["invert"], InvertOptions()).tuning.precision
+    generator = with_fast_layout(bundle.generator()).requires_grad_(False)
+    passes = refinements(hypernetwork_of(bundle), generator, images, codes, precision)
+    before, *after = (psnr_db(torch.tensor(error)).item() for _, error in passes)
+    return f"{before:.2f} > {' '.join(f'{psnr:.2f}' for psnr in after)} dB"
 
 
 def measure(store: Store, bundle: Bundle, source: Alignment, config: InversionConfig) -> Measured:
@@ -187,8 +197,10 @@ def main() -> None:
               f"{arguments.threads} threads, load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
         report(chosen, lambda config: measure(store, bundle, source, config))
         encoded = invert(store, bundle, source.artifact.ref, known["encoder"], Job("invert"))
-        images, codes = spread(source, Inversion.open(store, encoded.ref))
+        inversion = Inversion.open(store, encoded.ref)
+        images, codes = spread(source, inversion)
         if bundle.has("hyperstyle"):
+            print(f"{CROPS} frames, with filters for all: {shared_filters(bundle, *spread(source, inversion, CROPS))}")
             print(f"{EDITED} frames, each with filters of its own: {own_filters(bundle, images, codes):.2f} dB")
         if arguments.steps:
             print(searched(bundle, images, arguments.steps))
