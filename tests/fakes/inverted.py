@@ -1,5 +1,6 @@
 """A short video that is aligned and inverted, ready to be stitched."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +68,10 @@ class Inverted:
         return np.concatenate([decode_frames(artifact.read_part(name)) for name in names])
 
 
-def inverted_video(folder: Path) -> Inverted:
-    """Aligns and inverts ten frames with the tiny bundle; store and bundle lie in `folder`."""
+def inverted_video(folder: Path, hidden: Sequence[int] = (HIDDEN,)) -> Inverted:
+    """Aligns and inverts ten frames, the `hidden` without a face, with the tiny bundle; all lies in `folder`."""
     bundle, store = tiny_bundle(folder / "bundles"), open_store(f"file://{folder}/store")
-    alignment = put_alignment(store, bundle, hidden=[HIDDEN])
+    alignment = put_alignment(store, bundle, hidden=hidden)
     config = InversionConfig(tuning=TuningConfig(max_passes=2, learning_rate=3e-3, batch_size=4))
     inversion = invert(store, bundle, alignment, config, Job("invert")).ref
     return Inverted(store, bundle, alignment, inversion)

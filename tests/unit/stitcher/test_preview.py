@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,21 @@ import pytest
 import seamline_stitcher.preview as stage
 import torch
 from PIL import Image
-from seamline_inverter.inversion import invert
-from seamline_inverter.options import InversionConfig
-from seamline_inverter.pivotal_tuning import TuningConfig
 from seamline_inverter.restyle import restyle
 from seamline_inverter.style_adaptation import StyleConfig
 from seamline_stitcher.preview import Sheet, Variant, check_size, preview
 
 from seamline.alignment import Alignment
-from seamline.bundles import Bundle
 from seamline.contact_sheet import CELL, GAP, contact_sheet
 from seamline.editing.edit import PlannedEdit
 from seamline.editing.style import Style
 from seamline.errors import InvalidInput, Precondition
 from seamline.inversion import Inversion
 from seamline.job import Job
-from seamline.storage import Store, open_store, read_object
+from seamline.storage import read_object
 from seamline.tuning import to_pixels
-from seamline.v1.media_pb2 import ArtifactRef
 from tests.fakes.alignment import VIDEO, put_alignment
-from tests.fakes.bundle import tiny_bundle
+from tests.fakes.inverted import Inverted, inverted_video
 
 SMILE = (PlannedEdit(name="smile", keyframes=((0.0, 2.0),)),)
 OLDER = (PlannedEdit(name="age", keyframes=((0.0, 0.0), (0.4, 4.0))),)
@@ -38,14 +33,8 @@ HIDDEN = (4, 5)
 SIDE = 64
 
 
-@dataclass
-class Inverted:
-    """A store with everything that a preview needs."""
-
-    store: Store
-    bundle: Bundle
-    alignment: ArtifactRef
-    inversion: ArtifactRef
+class Previewed(Inverted):
+    """A video of which sheets are drawn."""
 
     def preview(self, *variants: Variant, frame_count: int = 0) -> Sheet:
         """Runs the stage."""
@@ -68,15 +57,11 @@ def cells(png: bytes, columns: int, rows: int, side: int = SIDE) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Inverted:
-    folder = Path(tmp_path_factory.mktemp("preview"))
-    bundle, store = tiny_bundle(folder / "bundles"), open_store(f"file://{folder}/store")
-    alignment = put_alignment(store, bundle, hidden=HIDDEN)
-    config = InversionConfig(tuning=TuningConfig(max_passes=1, learning_rate=3e-3, batch_size=4))
-    return Inverted(store, bundle, alignment, invert(store, bundle, alignment, config, Job("invert")).ref)
+def made(tmp_path_factory: pytest.TempPathFactory) -> Previewed:
+    return Previewed(**vars(inverted_video(Path(tmp_path_factory.mktemp("preview")), HIDDEN)))
 
 
-def test_the_first_column_is_the_source(made: Inverted) -> None:
+def test_the_first_column_is_the_source(made: Previewed) -> None:
     sheet = made.preview(SMILE, OLDER)
     assert sheet.frames == [1, 6, 8]
     assert f"/artifacts/{VIDEO}/preview/" in sheet.ref.uri
@@ -85,7 +70,7 @@ def test_the_first_column_is_the_source(made: Inverted) -> None:
     assert np.array_equal(made.cells(sheet, 3)[0], aligned.crops(0)[rows])
 
 
-def test_a_cell_is_the_edit_that_the_tuned_generator_draws(made: Inverted) -> None:
+def test_a_cell_is_the_edit_that_the_tuned_generator_draws(made: Previewed) -> None:
     drawn = made.cells(made.preview(SMILE, OLDER), 3)
     inversion = Inversion.open(made.store, made.inversion)
     generator = inversion.tune(made.bundle.generator(), 0)
@@ -98,12 +83,12 @@ def test_a_cell_is_the_edit_that_the_tuned_generator_draws(made: Inverted) -> No
         assert np.abs(drawn[column, 1] - expected).mean() < 1  # it is drawn in bfloat16
 
 
-def test_variants_and_rows_differ(made: Inverted) -> None:
+def test_variants_and_rows_differ(made: Previewed) -> None:
     pictures = made.cells(made.preview(SMILE, (*SMILE, *OLDER), (), frame_count=2), 4)
     assert len(np.unique(pictures.reshape(8, -1), axis=0)) == 8
 
 
-def test_a_style_is_drawn_and_named(made: Inverted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_style_is_drawn_and_named(made: Previewed, monkeypatch: pytest.MonkeyPatch) -> None:
     old, config = Style(neutral="face", target="old face"), StyleConfig(max_steps=2, batch_size=1)
     styled = restyle(made.store, made.bundle, made.inversion, old, config, Job("restyle"))
     titles: list[list[str]] = []
@@ -120,13 +105,13 @@ def test_a_style_is_drawn_and_named(made: Inverted, monkeypatch: pytest.MonkeyPa
     assert titles == [["source"], ["no edit"], ["source"], ["style face > old face +1"]]
 
 
-def test_shows_as_many_frames_as_asked_for(made: Inverted) -> None:
+def test_shows_as_many_frames_as_asked_for(made: Previewed) -> None:
     everything = made.preview(SMILE, frame_count=8)
     assert everything.frames == [number for number in range(10) if number not in HIDDEN]
     assert made.preview(SMILE, frame_count=1).frames == [6]
 
 
-def test_a_repeated_call_draws_nothing(made: Inverted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_call_draws_nothing(made: Previewed, monkeypatch: pytest.MonkeyPatch) -> None:
     first = made.preview(SMILE, frame_count=2)
     monkeypatch.setattr(stage, "contact_sheet", None)
     assert made.preview(SMILE, frame_count=2) == first
@@ -134,13 +119,13 @@ def test_a_repeated_call_draws_nothing(made: Inverted, monkeypatch: pytest.Monke
         made.preview(OLDER, frame_count=2)
 
 
-def test_refuses_more_frames_than_have_a_face(made: Inverted) -> None:
+def test_refuses_more_frames_than_have_a_face(made: Previewed) -> None:
     with pytest.raises(InvalidInput, match="only 8 have a face") as caught:
         made.preview(SMILE, frame_count=9)
     assert caught.value.field == "frame_count"
 
 
-def test_refuses_an_inversion_of_another_alignment(made: Inverted) -> None:
+def test_refuses_an_inversion_of_another_alignment(made: Previewed) -> None:
     other = put_alignment(made.store, made.bundle, video="other")
     with pytest.raises(Precondition, match="another alignment"):
         preview(made.store, made.bundle, other, made.inversion, [SMILE], 0, Job("preview"))
