@@ -10,19 +10,8 @@ from seamline.networks.e4e import E4eConfig, E4eEncoder
 from seamline.networks.latent_transformer import LatentTransformer, LatentTransformerConfig
 from seamline.networks.stylegan2 import Generator, GeneratorConfig
 from tests.fakes.bundle import CONFIGS, tiny_bundle
-from training.latent_transformer import (
-    FURTHEST,
-    Codes,
-    Domain,
-    EditingLoss,
-    Pictures,
-    Reader,
-    calibrate,
-    edited,
-    evaluate,
-    reading_loss,
-    trusted,
-)
+from training.latent_codes import FURTHEST, Codes, Domain, Pictures, edited
+from training.latent_transformer import EditingLoss, Reader, calibrate, evaluate, reading_loss, trusted
 from training.loop import LoopConfig, train
 from training.renderer.parameters import NAMES
 
