@@ -139,9 +139,15 @@ def calibrate(maps: LatentTransformer, figures: Mapping[str, float]) -> None:
 
 
 def trusted(maps: LatentTransformer, figures: Mapping[str, float]) -> LatentTransformer:
-    """The maps that move their own attribute more than any other."""
+    """The maps that move their own attribute more than any other.
+
+    Raises:
+        ValueError: There is none.
+    """
     names = maps.config.names
     rows = [row for row, name in enumerate(names) if figures[f"leakage_{name}"] < MOST_LEAKAGE]
+    if not rows:
+        raise ValueError(f"every map moves another attribute by {MOST_LEAKAGE:.0%} of its own or more; take more steps")
     kept = LatentTransformer(replace(maps.config, names=tuple(names[row] for row in rows)))
     kept.load_state_dict({name: tensor[rows] for name, tensor in maps.state_dict().items()})
     return kept

@@ -209,3 +209,8 @@ def test_maps_that_move_another_attribute_more_are_left_out(domain):
     assert kept.config.names == ("yaw",)
     ws = torch.randn(2, domain.bundle.num_ws, P)
     torch.testing.assert_close(kept(ws, torch.ones(2, 1)), maps(ws, torch.tensor([[0.0, 1.0]] * 2)))
+
+
+def test_says_that_no_map_is_to_be_trusted(domain):
+    with pytest.raises(ValueError, match="take more steps"):
+        trusted(perfect(domain), {"leakage_smile": 0.8, "leakage_yaw": 0.5})
