@@ -18,6 +18,9 @@ PARSING_SIZE = 512
 PARSING_ENLARGED = 2
 """How far smaller crops are enlarged to be parsed: the network answers for every eighth pixel."""
 
+TOP_FADE = 200
+"""Length in pixels of the reference crop over which `faded` lets an edit come in from the crop's upper edge."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskConfig:
@@ -49,6 +52,8 @@ class Masks:
     """The ring, where source and edit must agree."""
     full: Tensor
     """Both: what is pasted, before feathering."""
+    common: Tensor | None = None
+    """What is face in the source and in the edited crop, where both were parsed."""
 
 
 def scaled(length: int, size: int) -> int:
@@ -91,9 +96,10 @@ def face_masks(classes: Tensor, size: int, config: MaskConfig, edited: Tensor | 
         config: lengths and classes.
         edited: the same of the edited crops, where the face may be there as well.
     """
-    face = _face(classes, config.background)
+    face, common = _face(classes, config.background), None
     if edited is not None:
-        face = torch.maximum(face, _face(edited, config.edited_background))
+        drawn = _face(edited, config.edited_background)
+        face, common = torch.maximum(face, drawn), _resize(torch.minimum(face, drawn), size)
     side = face.shape[-1]
     content, border, full = split_region(
         face,
@@ -102,7 +108,8 @@ def face_masks(classes: Tensor, size: int, config: MaskConfig, edited: Tensor | 
         outer=scaled(config.outer_dilation, side),
         whole=config.whole_border,
     )
-    return Masks(content=_resize(content, size), border=_resize(border, size), full=_resize(full, size))
+    content, border, full = (_resize(mask, size) for mask in (content, border, full))
+    return Masks(content=content, border=border, full=full, common=common)
 
 
 def _face(classes: Tensor, background: tuple[int, ...]) -> Tensor:
@@ -162,6 +169,35 @@ def feathered(full: Tensor, feather: int) -> NDArray[np.uint8]:
     """
     radius = scaled(feather, full.shape[-1])
     return np.stack([_feather(level, 2 * radius + 1) for level in to_levels(full)])
+
+
+def faded(opacity: NDArray[np.uint8], common: Tensor) -> NDArray[np.uint8]:
+    """Lets what is pasted come in smoothly from the crop's upper edge, over which hair reaches.
+
+    An edit of it cannot go on beyond the crop: where it ends at once, a line is seen across the head. Where source or
+    edit show no hair, nothing fades, or both outlines of a turned head would be seen.
+
+    Args:
+        opacity: (N, R, R), 0..255.
+        common: (N, 1, R, R) in 0..1, where both show the face and its hair.
+
+    Returns:
+        (N, R, R), 0..255.
+    """
+    size = opacity.shape[-1]
+    length = scaled(TOP_FADE, size)
+    share = (np.arange(size) / length).clip(0, 1)
+    missing = (1 - share**2 * (3 - 2 * share))[:, None]
+    soft = np.stack([_inside(level, length) for level in to_levels(common)]) / 255
+    return np.rint(opacity * (1 - missing * soft)).astype(np.uint8)
+
+
+def _inside(level: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+    """Where a mask (R, R) is sure to be, seen along its rows; the crop's first rows, of which parsing is unsure, are
+    filled from those below."""
+    filled = cv2.morphologyEx(level, cv2.MORPH_CLOSE, np.ones((length // 2 + 1, 1), np.uint8))
+    narrowed = cv2.erode(filled, np.ones((1, length // 4 + 1), np.uint8))
+    return cv2.GaussianBlur(narrowed, (0, 0), length / 16).astype(np.uint8, copy=False)
 
 
 def to_levels(mask: Tensor) -> NDArray[np.uint8]:

@@ -21,11 +21,11 @@ from seamline.storage.store import Store
 from seamline.tuning import check_finite, compute, to_images, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.blending import Blend, outlines, poisson
-from seamline_stitcher.masks import Masks, feathered, parse, to_levels, whole_crops
+from seamline_stitcher.masks import Masks, faded, feathered, parse, to_levels, whole_crops
 from seamline_stitcher.plan import Plan, opened
 from seamline_stitcher.stitching_tuning import Goal, stitch
 
-VERSION = 6
+VERSION = 7
 BATCH = 8
 """Frames that are drawn or parsed together."""
 
@@ -218,7 +218,8 @@ class RangeStitcher:
         else:
             grown = None if self._plan.algorithm is Algorithm.STIT else edit.float()
             masks = parse(self._bundle, source, config, grown)
-            return masks, feathered(masks.full, config.feather)
+            opacity = feathered(masks.full, config.feather)
+            return masks, opacity if masks.common is None else faded(opacity, masks.common)
         return masks, to_levels(masks.full)
 
     def _tuned(self, generator: Generator, goal: Goal) -> tuple[Tensor, list[int]]:

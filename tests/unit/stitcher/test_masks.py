@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from seamline_stitcher.masks import MaskConfig, dilate, face_masks, feathered, scaled
+from seamline_stitcher.masks import TOP_FADE, MaskConfig, dilate, face_masks, faded, feathered, scaled
 
 
 def parsing(size: int) -> torch.Tensor:
@@ -73,3 +73,17 @@ def test_dilation_with_a_square() -> None:
     mask[..., 4, 4] = 1
     assert dilate(mask, 2)[0, 0, 2:7, 2:7].sum() == dilate(mask, 2).sum() == 25
     assert torch.equal(dilate(mask, 0), mask)
+
+
+def test_an_edit_of_hair_comes_in_from_the_upper_edge() -> None:
+    opacity = np.full((2, 128, 128), 200, np.uint8)
+    common = torch.zeros(2, 1, 128, 128)
+    common[0, :, 3:, 30:98] = 1  # of the first rows parsing was unsure
+    made = faded(opacity, common).astype(int)
+    middle = made[0, :, 64]
+    assert middle[0] <= 2
+    assert (np.diff(middle) >= 0).all()
+    assert np.diff(middle).max() < 20  # no line across the head
+    assert (made[0, scaled(TOP_FADE, 128) :] == 200).all()
+    assert (made[0, :, :24] == 200).all()  # beside what both show, nothing fades
+    assert (made[1] == 200).all()
