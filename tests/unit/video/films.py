@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags
 
+from seamline.video.write import X264
+
 Rgb = npt.NDArray[np.uint8]
 
 TICK = Fraction(1, 12800)
@@ -52,11 +54,14 @@ def film(
 ) -> Path:
     """Writes a video of `count` numbered frames (width, height), shown at `times` in TICKs or 25 a second.
 
-    Everything begins at `start` TICKs.
+    Everything begins at `start` TICKs. Equal frames are equal bytes: see `seamline.video.write.X264`.
     """
+    options = options or {"crf": "10", "preset": "veryfast"}
+    if codec == "libx264":
+        options = {"mbtree": X264["mbtree"], **options}
     times = times if times is not None else [STEADY * number for number in range(count)]
     with av.open(str(path), "w", format=container) as target:
-        stream = target.add_stream(codec, rate=25, options=options or {"crf": "10", "preset": "veryfast"})
+        stream = target.add_stream(codec, rate=25, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = layout
         if codec != "mpeg4":
