@@ -37,6 +37,13 @@ ALLOCATOR = ":".join(
 By default glibc hands large blocks back at once, and the kernel clears their pages anew in every step: more than
 20 000 faults, a tenth of a processor's time. The peak is the same. An own GLIBC_TUNABLES wins.
 """
+WAIT_POLICY = "PASSIVE"
+"""OMP_WAIT_POLICY of the services, as in their images: a thread that waits for the others of its loop sleeps.
+
+By default it spins for milliseconds, on a processor that the thread it waits for could have. Where others work on the
+machine, or a container may use fewer processors than it sees, networks of many small layers then take ten times as long
+and more; on a quiet machine it makes no difference. An own OMP_WAIT_POLICY wins.
+"""
 
 REPEAT = "; start it again and repeat the call, which goes on with what is finished"
 """What to do about a service that ended at work; one that does not start has another remedy."""
@@ -216,7 +223,14 @@ class Deployment:
         with self.log(name).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", __name__, f"seamline_{stage}", str(os.getpid())],
-                env={"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **own, **links, **self._environment},
+                env={
+                    "GLIBC_TUNABLES": ALLOCATOR,
+                    "OMP_WAIT_POLICY": WAIT_POLICY,
+                    **os.environ,
+                    **own,
+                    **links,
+                    **self._environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

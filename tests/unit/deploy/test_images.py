@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from seamline.deployment import ALLOCATOR
+from seamline.deployment import ALLOCATOR, WAIT_POLICY
 from tests.unit.deploy.manifests import OVERLAYS, ROOT, SERVICES, containers, deployment, of_kind, overlay
 
 DOCKERFILE = (ROOT / "deploy" / "images" / "Dockerfile").read_text()
@@ -68,6 +68,7 @@ def test_images_run_as_the_user_of_the_pods():
 
 def test_images_allocate_memory_as_local_services_do():
     assert environment()["GLIBC_TUNABLES"] == ALLOCATOR
+    assert environment()["OMP_WAIT_POLICY"] == WAIT_POLICY
 
 
 def test_nothing_is_written_where_nothing_can_be():
