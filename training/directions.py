@@ -27,7 +27,7 @@ from seamline.errors import InvalidInput
 from seamline.networks.stylegan2 import Generator
 from training.command import POSE
 from training.loop import single_core
-from training.renderer.parameters import INDEX, NAMES, PARAMETERS, STDS, sample, standardise
+from training.renderer.parameters import HIGHS, INDEX, LOWS, MEANS, NAMES, PARAMETERS, STDS, sample, standardise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +132,18 @@ def regress(generator: Generator, count: int = 4000, seed: int = 5) -> Tensor:
     return torch.from_numpy(solution[:-1]).float()
 
 
+def rendered_range(parameter: str) -> tuple[float, float]:
+    """Where what is rendered of a parameter ends, or nearly, of a pose: in standard deviations from its mean."""
+    index = INDEX[parameter]
+    share = INSIDE * POSE if PARAMETERS[index].group == "pose" else 1.0
+    low, high = (share * float((end[index] - MEANS[index]) / STDS[index]) for end in (LOWS, HIGHS))
+    return low, high
+
+
 def strength_range(parameter: str) -> float:
-    """Strength that carries a parameter from one end of what is rendered to the other, or nearly, of a pose."""
-    rendered = PARAMETERS[INDEX[parameter]]
-    share = INSIDE * POSE if rendered.group == "pose" else 1.0
-    return round(min(share * float((rendered.high - rendered.low) / STDS[INDEX[parameter]]), STRONGEST), 1)
+    """Strength that carries a parameter from one end of `rendered_range` to the other."""
+    low, high = rendered_range(parameter)
+    return round(min(high - low, STRONGEST), 1)
 
 
 def entangled(faces: Faces, name: str) -> dict[str, Tensor]:
@@ -202,14 +209,16 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     return chosen
 
 
-def spec(wanted: Wanted, attributes: Sequence[str]) -> EditSpec:
-    """The edit as the bundle lists it."""
+def spec(wanted: Wanted, reach: float, attributes: Sequence[str]) -> EditSpec:
+    """The edit as the bundle lists it, where a strength of 3 goes so many deviations far."""
+    low, high = (round(end / reach * STRONGEST, 2) for end in rendered_range(wanted.parameter))
     return EditSpec(
         name=wanted.name,
         description=wanted.description,
         min_strength=-ACCEPTED,
         max_strength=ACCEPTED,
         attribute=wanted.name if wanted.name in attributes else wanted.witness,
+        ends=(low, high),
     )
 
 
@@ -242,7 +251,7 @@ def main() -> None:
     found = {wanted.name: list(search.candidates(wanted)) for wanted in readable}
     attributes = search.reader.names[: search.reader.attributes]
     chosen = {name: best(candidates) for name, candidates in found.items() if best(candidates).works}
-    offered = [spec(wanted, attributes) for wanted in readable if wanted.name in chosen]
+    offered = [spec(wanted, chosen[wanted.name].reach, attributes) for wanted in readable if wanted.name in chosen]
     put_directions(INSTALLED / asked.bundle, {name: one.direction for name, one in chosen.items()}, offered)
     asked.out.mkdir(parents=True, exist_ok=True)
     written = {name: {one.procedure: asdict(one.figures) for one in own} for name, own in found.items()}

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from seamline.bundles import Bundle, EditSpec, load_bundle
+from seamline.editing import direction, latent_transformer
 from seamline.editing.fit import random_codes
-from seamline.editing.latent_transformer import KIND, moved
 from seamline.editing.measure import EditFigures, figures, look
 from seamline.editing.reading import Reader
 from seamline.networks.latent_transformer import LatentTransformer
@@ -37,9 +37,8 @@ def measure(bundle: Bundle, linear: bool, faces: int = FACES) -> dict[str, EditF
             continue
 
         def move(ws: torch.Tensor, strength: float, name: str = name) -> torch.Tensor:
-            if linear:
-                return ws + strength * bundle.directions[name]
-            return moved(bundle, name, ws, torch.full((len(ws),), strength))
+            method = direction if linear else latent_transformer
+            return method.moved(bundle, name, ws, torch.full((len(ws),), strength))
 
         stimulus = look(reader, codes, move, seen)
         found[name] = figures(reader, stimulus, witness)
@@ -48,7 +47,8 @@ def measure(bundle: Bundle, linear: bool, faces: int = FACES) -> dict[str, EditF
 
 def transforms(bundle: Bundle, name: str) -> bool:
     """Whether the bundle's latent transformer does an edit."""
-    network = bundle.module(KIND) if bundle.has(KIND) else None
+    kind = latent_transformer.KIND
+    network = bundle.module(kind) if bundle.has(kind) else None
     return isinstance(network, LatentTransformer) and name in network.config.names
 
 

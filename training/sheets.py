@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from seamline.bundles import Bundle, load_bundle
+from seamline.editing import direction
 from seamline.networks.e4e import E4eEncoder
 from seamline.networks.stylegan2 import Generator
 from training.command import POSE
@@ -28,9 +29,11 @@ SEED = 970_003
 REST = {
     "smile": 0.1, "mouth_open": 0.0, "pucker": 0.0, "eyes_open": 0.9, "gaze_x": 0.0, "gaze_y": 0.0, "brow_raise": 0.0,
     "brow_frown": 0.0, "yaw": 0.0, "pitch": 0.0, "glasses": 0.0, "hat": 0.0, "earrings": 0.0, "beard": 0.0,
-    "fringe": 0.15, "age": 0.3, "hair_colour": 0.35,
+    "fringe": 0.3, "age": 0.45, "hair_colour": 0.35, "gender": 0.0, "skin_tone": 0.5,
 }  # fmt: skip
 """The renderer's parameters of a face that does nothing and hides nothing, so that every edit is easy to see."""
+BETWEEN = {"age": 0.65}
+"""Where an edit's own strip begins if the face at rest is so near one end that one way would show nothing."""
 STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 LABEL, CELL = 110, 176
 """Width of an edit's name, and side of a strip's faces, in pixels."""
@@ -61,29 +64,33 @@ def inversion_sheet(bundle: Bundle, count: int = 7) -> Image.Image:
     return Image.fromarray(np.concatenate([pixels(images), pixels(drawn), pixels(inverted)]))
 
 
-def calm_face(bundle: Bundle) -> Tensor:
-    """Codes (1, num_ws, w_dim) of the unseen person who is the most ordinary in what the edits move, at rest."""
+def calm_person() -> np.ndarray:
+    """Parameters (P,) of the unseen person who is the most ordinary in what the edits move, at rest."""
     _, z = portraits(40)
     moved = z[:, [INDEX[wanted.parameter] for wanted in WANTED]]
     person = unstandardise(z[moved.square().sum(1).argmin()].numpy())
     for name, value in REST.items():
         person[INDEX[name]] = value
-    return cast(Generator, bundle.module("generator")).mapping(torch.from_numpy(standardise(person))[None])
+    return person
 
 
-def strip(bundle: Bundle, name: str, codes: Tensor, size: int = CELL) -> np.ndarray:
-    """One edit on a face (1, num_ws, w_dim), at all `STRENGTHS` or as far as it goes: (size, 5 * size, 3) uint8."""
+def strip(bundle: Bundle, name: str, person: np.ndarray, size: int = CELL) -> np.ndarray:
+    """One edit on a person (P,), at all `STRENGTHS` or as far as it goes: (size, 5 * size, 3) uint8."""
     edit, generator = bundle.edits[name], cast(Generator, bundle.module("generator"))
-    strengths = [min(max(strength, edit.min_strength), edit.max_strength) for strength in STRENGTHS]
-    edited = torch.cat([codes + strength * bundle.directions[name] for strength in strengths])
+    if name in BETWEEN:
+        person = person.copy()
+        person[INDEX[name]] = BETWEEN[name]
+    codes = generator.mapping(torch.from_numpy(standardise(person))[None])
+    strengths = torch.tensor([min(max(strength, edit.min_strength), edit.max_strength) for strength in STRENGTHS])
+    edited = direction.moved(bundle, name, codes.expand(len(strengths), -1, -1), strengths)
     return pixels(F.interpolate(generator.synthesis(edited, "none"), (size, size), mode="area"))
 
 
 def edits_sheet(bundle: Bundle, size: int = 128) -> Image.Image:
     """A row for every edit, a column for every strength; the third column is the face itself."""
-    codes, rows = calm_face(bundle), []
+    person, rows = calm_person(), []
     for name in bundle.edits:
-        faces = strip(bundle, name, codes, size)
+        faces = strip(bundle, name, person, size)
         label = Image.new("RGB", (LABEL, size), "white")
         ImageDraw.Draw(label).text((4, size // 2 - 6), name, fill="black")
         rows.append(np.concatenate([np.asarray(label), faces], axis=1))
@@ -105,9 +112,9 @@ def main(
     for name, sheet in (("inversion", inversion_sheet(opened)), ("edits", edits_sheet(opened))):
         sheet.save(out / f"{name}.jpg", quality=88)
     strips.mkdir(parents=True, exist_ok=True)
-    codes = calm_face(opened)
+    person = calm_person()
     for name in opened.edits:
-        Image.fromarray(strip(opened, name, codes)).save(strips / f"{name}.png", optimize=True)
+        Image.fromarray(strip(opened, name, person)).save(strips / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

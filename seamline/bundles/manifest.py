@@ -7,8 +7,9 @@ was fetched and converted.
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -86,6 +87,8 @@ class EditSpec:
     """Strongest strength accepted."""
     attribute: str
     """The attribute network's output that the edit moves."""
+    ends: tuple[float, float] = (-inf, inf)
+    """Where the faces that the generator knows end, in strengths from the average face: a step stops there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +175,21 @@ def parse_edits(table: Mapping[str, Any]) -> dict[str, EditSpec]:
     return {name: _edit(name, **entry) for name, entry in table.get("edits", {}).items()}
 
 
-def _edit(name: str, *, description: str, min: float, max: float, attribute: str) -> EditSpec:
+def _edit(
+    name: str, *, description: str, min: float, max: float, attribute: str, ends: Sequence[float] = (-inf, inf)
+) -> EditSpec:
     if not min <= 0 <= max or min == max:
         raise ValueError(f"edits.{name}: the range {min} to {max} must hold 0 and more")
-    return EditSpec(name=name, description=description, min_strength=min, max_strength=max, attribute=attribute)
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        raise ValueError(f"edits.{name}: ends must be two numbers, the lower first, got {list(ends)}")
+    return EditSpec(
+        name=name,
+        description=description,
+        min_strength=min,
+        max_strength=max,
+        attribute=attribute,
+        ends=(float(ends[0]), float(ends[1])),
+    )
 
 
 def _check_entry(what: str, entry: WeightFile) -> None:
@@ -208,11 +222,20 @@ def format_manifest(manifest: Manifest) -> str:
     if manifest.relevance:
         lines += _table("relevance", asdict(manifest.relevance))
     for edit in manifest.edits.values():
-        fields = {"description": edit.description, "min": edit.min_strength, "max": edit.max_strength}
-        lines += _table(f"edits.{edit.name}", fields | {"attribute": edit.attribute})
+        lines += _table(f"edits.{edit.name}", _fields(edit))
     for name, original in manifest.originals.items():
         lines += _table(f"originals.{_value(name)}", asdict(original))
     return "\n".join(lines) + "\n"
+
+
+def _fields(edit: EditSpec) -> Mapping[str, ConfigValue]:
+    fields: dict[str, ConfigValue] = {
+        "description": edit.description,
+        "min": edit.min_strength,
+        "max": edit.max_strength,
+        "attribute": edit.attribute,
+    }
+    return fields if edit.ends == EditSpec.ends else {**fields, "ends": [*edit.ends]}
 
 
 def _table(name: str, values: Mapping[str, ConfigValue]) -> list[str]:

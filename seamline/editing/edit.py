@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seamline.algorithm import Algorithm
 from seamline.bundles import Bundle
-from seamline.editing import latent_transformer
+from seamline.editing import direction, latent_transformer
 from seamline.editing.keyframes import strength_at
 from seamline.errors import InvalidInput, UnknownEdit
 from seamline.networks import Generator
@@ -29,7 +29,7 @@ class Method(StrEnum):
     """How an edit moves a face."""
 
     DIRECTION = "direction"
-    """A step along the bundle's direction."""
+    """A step along the bundle's direction, up to its end."""
     LATENT_TRANSFORMER = "latent_transformer"
     """The bundle's latent transformer (Yao et al. 2021, arXiv:2106.11895)."""
     TEXT = "text"
@@ -147,7 +147,8 @@ def apply(
         edits: as `planned` returns them.
         codes: (N, L, w_dim).
         seconds: (N,) when each face is shown, which says how strong the edits are.
-        algorithm: STIT's measures what texts do to styles in other units; see `styleclip.style_direction`.
+        algorithm: STIT's takes the whole step along a direction, wherever the face is, and measures what texts do to
+            styles in other units; see `styleclip.style_direction`.
     """
     moved, offsets = codes, None
     for edit in edits:
@@ -155,23 +156,23 @@ def apply(
         if edit.text is not None:
             offsets = _sum(offsets, _text_offsets(bundle, edit.text, strength, algorithm))
         else:
-            moved = moved + _step(bundle, edit, codes, strength)
+            moved = moved + _step(bundle, edit, codes, strength, algorithm)
     return EditedCodes(codes=moved, styles=offsets)
 
 
-def _step(bundle: Bundle, edit: PlannedEdit, codes: Tensor, strength: Tensor) -> Tensor:
+def _step(bundle: Bundle, edit: PlannedEdit, codes: Tensor, strength: Tensor, algorithm: Algorithm) -> Tensor:
     """What a named edit adds to the codes: (N, L, w_dim)."""
     if edit.method is Method.LATENT_TRANSFORMER:
         return latent_transformer.moved(bundle, edit.name, codes, strength) - codes
-    return strength[:, None, None] * bundle.directions[edit.name].to(codes)
+    return direction.moved(bundle, edit.name, codes, strength, bounded=algorithm is not Algorithm.STIT) - codes
 
 
 def _text_offsets(bundle: Bundle, text: Text, strength: Tensor, algorithm: Algorithm) -> list[Tensor]:
     """What a text edit adds to the styles of every layer, (N, channels) each."""
     from seamline.editing import styleclip
 
-    direction = styleclip.style_direction(bundle, text, in_deviations=algorithm is not Algorithm.STIT)
-    return [strength[:, None] * layer.to(strength) for layer in direction]
+    layers = styleclip.style_direction(bundle, text, in_deviations=algorithm is not Algorithm.STIT)
+    return [strength[:, None] * layer.to(strength) for layer in layers]
 
 
 def _sum(one: list[Tensor] | None, other: list[Tensor]) -> list[Tensor]:

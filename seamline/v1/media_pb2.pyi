@@ -305,7 +305,8 @@ class Edit(_message.Message):
     """A name that EditorService.ListEdits gives, for instance "smile"."""
     strength: _builtins.float
     """In units of the direction (in avatar-256 3 goes as far as nearly all faces follow), or of the text's; negative
-    for the opposite. Not together with keyframes.
+    for the opposite. A direction stops where the faces that the bundle knows end, but with ALGORITHM_STIT. Not
+    together with keyframes.
     """
     method: Global___EditMethod.ValueType
     """Only with a name."""

@@ -24,7 +24,7 @@ from seamline.tuning import compute, to_pixels, with_fast_layout
 from seamline.v1.media_pb2 import ArtifactRef
 from seamline_stitcher.plan import opened
 
-VERSION = 1
+VERSION = 2
 FRAMES = 3
 """Rows of a sheet, unless the request says how many."""
 MOST_CELLS = 256

@@ -25,7 +25,7 @@ from seamline_stitcher.masks import Masks, faded, feathered, parse, to_levels, w
 from seamline_stitcher.plan import Plan, opened
 from seamline_stitcher.stitching_tuning import Goal, stitch
 
-VERSION = 7
+VERSION = 8
 BATCH = 8
 """Frames that are drawn or parsed together."""
 

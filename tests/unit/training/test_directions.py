@@ -20,11 +20,12 @@ from training.directions import (
     entangled,
     main,
     regress,
+    rendered_range,
     spec,
     strength_range,
     table,
 )
-from training.renderer.parameters import ATTRIBUTES, INDEX, NAMES, PARAMETERS
+from training.renderer.parameters import ATTRIBUTES, INDEX, NAMES, PARAMETERS, STDS, standardise
 
 GOOD = EditFigures(
     monotone=1.0, response=(), effect=0.8, strong_effect=1.6, leakage=0.2, leaks_into="age",
@@ -69,6 +70,16 @@ def test_a_range_carries_from_end_to_end():
     assert strength_range("yaw") == pytest.approx(2.2)  # a pose stops short of it
 
 
+def test_an_edit_ends_where_the_renderers_faces_do():
+    hat, yaw = (next(wanted for wanted in WANTED if wanted.name == name) for name in ("hat", "yaw"))
+    (column,) = standardise(np.array([[p.low for p in PARAMETERS]]))[:, INDEX["hat"]]
+    assert spec(hat, 1.5, []).ends == pytest.approx((2 * column, 2 * rendered_range("hat")[1]), abs=0.01)
+    low, high = rendered_range("yaw")
+    assert low == -high
+    assert high * STDS[INDEX["yaw"]] == pytest.approx(0.9 * 0.7 * 25)  # degrees
+    assert spec(yaw, 2.0, []).ends == pytest.approx((1.5 * low, 1.5 * high), abs=0.01)
+
+
 def test_only_other_edits_attributes_that_come_along_are_held_still():
     rng = np.random.default_rng(0)
     age = rng.standard_normal(400)
@@ -109,10 +120,10 @@ def test_only_edits_that_show_and_carry_are_offered():
 
 def test_an_edit_is_listed_with_what_reads_it():
     smile = next(wanted for wanted in WANTED if wanted.name == "smile")
-    listed = spec(smile, ["smile", "age"])
+    listed = spec(smile, 2.0, ["smile", "age"])
     assert (listed.min_strength, listed.max_strength, listed.attribute) == (-5.0, 5.0, "smile")
     raised = next(wanted for wanted in WANTED if wanted.name == "brow_raise")
-    assert spec(raised, ["smile"]).attribute == "eye_eyebrow_distance"
+    assert spec(raised, 1.5, ["smile"]).attribute == "eye_eyebrow_distance"
 
 
 @pytest.mark.parametrize(("monotone", "looks"), [(1.0, 1), (0.5, 3)])
