@@ -42,7 +42,7 @@ WAIT_POLICY = "PASSIVE"
 
 By default it spins for milliseconds, on a processor that the thread it waits for could have. Where others work on the
 machine, or a container may use fewer processors than it sees, networks of many small layers then take ten times as long
-and more; on a quiet machine it makes no difference. An own OMP_WAIT_POLICY wins.
+and more; on a quiet machine a whole edit takes as long. An own OMP_WAIT_POLICY wins.
 """
 
 REPEAT = "; start it again and repeat the call, which goes on with what is finished"

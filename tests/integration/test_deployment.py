@@ -1,6 +1,7 @@
 """Services as processes: replicas, and what is said when one cannot start. That they edit is for tests/e2e."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,17 @@ def test_replicas_have_names_and_addresses_of_their_own_and_come_back_at_them(tm
         assert deployment.endpoint("stitcher-3") == stitchers[2]
         for endpoint in stitchers:
             assert asyncio.run(health_of(endpoint)) == SERVING
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_threads_that_wait_sleep_unless_the_operator_says_otherwise(tmp_path, monkeypatch, own):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    deployment = Deployment(tmp_path, store=(tmp_path / "store").as_uri())
+    try:
+        service = deployment.services[deployment.add("metrics")]
+        started_with = Path(f"/proc/{service.process.pid}/environ").read_bytes().split(b"\0")
+    finally:
+        deployment.stop()
+    assert f"OMP_WAIT_POLICY={own or 'PASSIVE'}".encode() in started_with
